@@ -1,0 +1,1 @@
+"""The log: entries, chain, tree, checkpoints, verification. Pure."""

@@ -1,0 +1,239 @@
+"""Every setting, with its unit, its default and what it does; the only reader of the environment.
+
+Layers, the later wins: defaults, `<home>/settings.toml`, the environment. A setting `port` in
+section `nats` is `[nats] port` in the file and `MTS_NATS_PORT` in the environment. Unknown keys
+are refused in both, so a typo never silently means the default.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from operations.errors import Rejected
+
+PREFIX = "MTS_"
+
+
+def _doc(text: str) -> Meta:
+    return Meta(description=text)
+
+
+def default_home() -> str:
+    """Where data lies when MTS_HOME says nothing: the system's place for root, else the user's."""
+    if os.geteuid() == 0:
+        return "/var/lib/mts1b-operations"
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return str(Path(state) / "mts1b-operations")
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A group of settings."""
+
+
+class Nats(Section, frozen=True, kw_only=True):
+    """The message bus."""
+
+    url: Annotated[str, _doc("Server to use; empty starts the embedded one on `port`.")] = ""
+    user: Annotated[str, _doc("User name of this process.")] = ""
+    password: Annotated[str, _doc("Password of this process.")] = ""
+    password_file: Annotated[str, _doc("File that holds the password, mode 0600.")] = ""
+    inbox: Annotated[str, _doc("Inbox prefix of this process; empty means _INBOX_<user>.")] = ""
+    ca_file: Annotated[str, _doc("Certificate authority for TLS; empty means no TLS.")] = ""
+    port: Annotated[int, _doc("TCP port of the embedded server, on 127.0.0.1.")] = 14222
+    monitor_port: Annotated[int, _doc("Monitoring port of the embedded server.")] = 18222
+    monitor_url: Annotated[
+        str, _doc("Monitoring page of an external server, to prove sync_interval: always.")
+    ] = ""
+    stream: Annotated[str, _doc("JetStream stream that captures mts.v1.>.")] = "MTS"
+    max_age_days: Annotated[
+        int, _doc("Days the stream keeps events; 0 keeps all, so the log can be rebuilt.")
+    ] = 0
+    admin_user: Annotated[str, _doc("External server: user that may create the stream.")] = ""
+    admin_password_file: Annotated[str, _doc("External server: that user's password file.")] = ""
+
+
+class Postgres(Section, frozen=True, kw_only=True):
+    """The database of the log."""
+
+    dsn: Annotated[
+        str, _doc("postgres:// address of this process; empty starts the embedded server on `port`.")
+    ] = ""
+    password_file: Annotated[str, _doc("File that holds the password, mode 0600.")] = ""
+    admin_dsn: Annotated[
+        str, _doc("External server: address of a role that may create roles and the schema.")
+    ] = ""
+    port: Annotated[int, _doc("TCP port of the embedded server, on 127.0.0.1.")] = 15432
+    database: Annotated[str, _doc("Database name.")] = "mts"
+
+
+class Audit(Section, frozen=True, kw_only=True):
+    """The audit log."""
+
+    origin: Annotated[
+        str, _doc("Name of the log, signed into every checkpoint; never changes.")
+    ] = "mts.local/audit"
+    public_key_file: Annotated[
+        str, _doc("Public key of the log; empty means <home>/keys/audit.vkey.")
+    ] = ""
+    signing_key_file: Annotated[
+        str, _doc("Signing key, read by the checkpoint worker only; empty means <home>/keys/.")
+    ] = ""
+    roster_file: Annotated[
+        str, _doc("Signed roster of people and keys; empty means <home>/keys/roster.json.")
+    ] = ""
+    checkpoint_dir: Annotated[
+        str, _doc("Memory and append-only file of the signer; empty means <home>/checkpoints.")
+    ] = ""
+    checkpoint_seconds: Annotated[float, _doc("Time between checkpoints while growing.")] = 1.0
+    idle_seconds: Annotated[float, _doc("Time between checkpoints while idle.")] = 3600.0
+
+
+class Http(Section, frozen=True, kw_only=True):
+    """Health and metrics of each process."""
+
+    host: Annotated[str, _doc("Address that /livez, /readyz, /healthz and /metrics listen on.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[
+        int, _doc("Port of the supervisor; worker number n of the fleet listens on port + n.")
+    ] = 18300
+
+
+class Log(Section, frozen=True, kw_only=True):
+    """What the processes write about themselves."""
+
+    format: Annotated[Literal["console", "json"], _doc("How a line looks.")] = "console"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], _doc("The least important line written.")
+    ] = "info"
+    max_mb: Annotated[int, _doc("Size in MB at which a log file is rotated.")] = 50
+    keep: Annotated[int, _doc("Rotated log files that are kept.")] = 10
+
+
+class Images(Section, frozen=True, kw_only=True):
+    """Container images for compose.yaml and the `containers` tests."""
+
+    nats: Annotated[str, _doc("NATS server image.")] = "nats:2.15-alpine"
+    postgres: Annotated[str, _doc("Postgres image.")] = "postgres:18"
+    operations: Annotated[str, _doc("Our own image.")] = "mts1b-operations:latest"
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """All settings of one process."""
+
+    home: Annotated[str, _doc("Data folder: databases, keys, secrets, logs.")] = field(
+        default_factory=default_home
+    )
+    environment: Annotated[
+        str, _doc("Name signed into every command, so that none is valid elsewhere.")
+    ] = "development"
+    stop_seconds: Annotated[
+        float, _doc("How long `mts stop` asks before it kills.")
+    ] = 300.0
+    nats: Nats = Nats()
+    postgres: Postgres = Postgres()
+    audit: Audit = Audit()
+    http: Http = Http()
+    log: Log = Log()
+    images: Images = Images()
+
+    def path(self, *parts: str) -> Path:
+        """Return a place below the data folder."""
+        return Path(self.home, *parts)
+
+    @property
+    def public_key_path(self) -> Path:
+        """Where the public key of the log is."""
+        return Path(self.audit.public_key_file or self.path("keys", "audit.vkey"))
+
+    @property
+    def signing_key_path(self) -> Path:
+        """Where the signing key of the log is."""
+        return Path(self.audit.signing_key_file or self.path("keys", "audit.key"))
+
+    @property
+    def roster_path(self) -> Path:
+        """Where the roster of people and keys is."""
+        return Path(self.audit.roster_file or self.path("keys", "roster.json"))
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the signer keeps its memory and the append-only file of checkpoints."""
+        return Path(self.audit.checkpoint_dir or self.path("checkpoints"))
+
+
+class Setting(NamedTuple):
+    """One setting as the documentation and `mts config` show it."""
+
+    section: str
+    name: str
+    variable: str
+    default: Any
+    description: str
+
+
+def catalogue() -> Iterator[Setting]:
+    """Every setting there is, in the order of the source."""
+    yield from _section_settings("", Settings)
+
+
+def _section_settings(section: str, struct: type[Struct]) -> Iterator[Setting]:
+    hints = get_type_hints(struct, include_extras=True)
+    for info in msgspec.structs.fields(struct):
+        hint = hints[info.name]
+        if isinstance(hint, type) and issubclass(hint, Section):
+            yield from _section_settings(info.name, hint)
+            continue
+        description = next(meta.description for meta in get_args(hint) if isinstance(meta, Meta))
+        variable = PREFIX + "_".join(filter(None, (section, info.name))).upper()
+        default = default_home() if info.name == "home" else info.default
+        yield Setting(section, info.name, variable, default, description or "")
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of this process.
+
+    Raises Rejected with the key, the value and the place when something is unknown or wrong.
+    """
+    environ = os.environ if environ is None else environ
+    variables = {setting.variable: setting for setting in catalogue()}
+    for name in environ:
+        if name.startswith(PREFIX) and name not in variables:
+            raise Rejected(f"unknown setting {name} in the environment; known are docs/settings.md")
+    file = Path(environ.get("MTS_HOME") or default_home(), "settings.toml")
+    tree = _read_file(file)
+    for name, value in environ.items():
+        if name in variables:
+            setting = variables[name]
+            place = tree.setdefault(setting.section, {}) if setting.section else tree
+            place[setting.name] = value
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise Rejected(f"wrong setting: {error} (from the environment or {file})") from error
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    try:
+        return msgspec.toml.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise Rejected(f"{file} is not valid TOML: {error}") from error
+
+
+def secret(value: str, file: str) -> str:
+    """Return a secret given in place, or the first line of the file that holds it."""
+    return value or (Path(file).read_text().strip() if file else "")
+
+
+def subprocess_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with its own MTS_ settings replaced by the given ones."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return kept | dict(settings)
