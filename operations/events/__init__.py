@@ -1,1 +1,1 @@
-"""The vocabulary: what processes say to each other."""
+"""What processes say to each other: every event, one file per speaker."""
