@@ -60,7 +60,8 @@ class Postgres(Section, frozen=True, kw_only=True):
     """The database of the log."""
 
     dsn: Annotated[
-        str, _doc("postgres:// address of this process; empty starts the embedded server on `port`.")
+        str,
+        _doc("postgres:// address of this process; empty starts the embedded server on `port`."),
     ] = ""
     password_file: Annotated[str, _doc("File that holds the password, mode 0600.")] = ""
     admin_dsn: Annotated[
@@ -131,9 +132,7 @@ class Settings(Section, frozen=True, kw_only=True):
     environment: Annotated[
         str, _doc("Name signed into every command, so that none is valid elsewhere.")
     ] = "development"
-    stop_seconds: Annotated[
-        float, _doc("How long `mts stop` asks before it kills.")
-    ] = 300.0
+    stop_seconds: Annotated[float, _doc("How long `mts stop` asks before it kills.")] = 300.0
     nats: Nats = Nats()
     postgres: Postgres = Postgres()
     audit: Audit = Audit()

@@ -7,7 +7,7 @@ still there, is it a gap, and then the gap is an entry of its own.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -116,7 +116,7 @@ def _own(
     return Sealed([made], [linked], after)
 
 
-def _json(value: dict[str, str | int]) -> bytes:
+def _json(value: Mapping[str, object]) -> bytes:
     return msgspec.json.encode(value)
 
 

@@ -1,11 +1,11 @@
-"""One entry of the log: the bytes that are hashed, exactly as `docs/audit-format.md` gives them.
+r"""One entry of the log: the bytes that are hashed, exactly as `docs/audit-format.md` gives them.
 
-    entry   = "mts-audit/entry/v1\\n" u64 sequence u64 stream_sequence i64 timestamp_ns
+    entry   = "mts-audit/entry/v1\n" u64 sequence u64 stream_sequence i64 timestamp_ns
               bytes(subject) bytes(actor) bytes(action) bytes(subject_id)
               bytes(headers) bytes(data)
     bytes(x) = u32 length, then x; integers are big-endian
     hash    = SHA-256(previous hash || entry)
-    genesis = SHA-256("mts-audit/genesis/v1\\n" || origin), the previous hash of entry 0
+    genesis = SHA-256("mts-audit/genesis/v1\n" || origin), the previous hash of entry 0
 
 Headers and data are the bytes that the bus delivered: nothing is decoded, repaired or encoded
 again before it is hashed.
