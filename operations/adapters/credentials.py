@@ -1,0 +1,116 @@
+"""Who logs in with which secret: files of mode 0600 below <home>, made once and never printed."""
+
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from operations.adapters import accounts
+from operations.config import Settings
+from operations.errors import Rejected
+
+SUPERUSER = "mts_admin"
+OWNER = "mts_owner"
+READER = "mts_reader"
+WORKER_ROLES = {"audit": "mts_sealer", "checkpoint": "mts_signer", "projection": "mts_projector"}
+LOGIN_ROLES = (*WORKER_ROLES.values(), READER)
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder that only its owner may enter, and the folders above it as usual."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replace a file of mode 0600 in one step, so that a crash leaves the old or the new one."""
+    new = file.with_name(f".{file.name}.{os.getpid()}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        os.fchmod(descriptor, 0o600)
+        stream.write(text)
+        stream.flush()
+        os.fsync(descriptor)
+    new.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def ensure_secret(file: Path) -> str:
+    """Return the secret in a file; makes a random one where there is none.
+
+    It starts with a letter because a NATS server reads variables as configuration text.
+    """
+    if not file.exists():
+        private_folder(file.parent)
+        write_private(file, "s" + secrets.token_hex(24) + "\n")
+    return read_secret(file)
+
+
+def read_secret(file: Path) -> str:
+    """Return the secret in a file; Rejected when it is missing or others may read it."""
+    try:
+        text = file.read_text().strip()
+        mode = file.stat().st_mode & 0o777
+    except OSError as error:
+        raise Rejected(f"cannot read the secret {file}: {error}; run `mts start` first") from error
+    if mode & 0o077:
+        raise Rejected(f"{file} has mode {mode:04o}, so others may read it; run chmod 600 {file}")
+    if not text:
+        raise Rejected(f"{file} is empty; remove it and start again to make a new secret")
+    return text
+
+
+def nats_secret_file(settings: Settings, user: str) -> Path:
+    """Where the password of a NATS user is."""
+    if user == accounts.ADMIN and settings.nats.admin_password_file:
+        return Path(settings.nats.admin_password_file)
+    return settings.path("secrets", f"nats-{user}")
+
+
+def postgres_secret_file(settings: Settings, role: str) -> Path:
+    """Where the password of a database role is."""
+    return settings.path("secrets", f"postgres-{role}")
+
+
+def nats_url(settings: Settings) -> str:
+    """Return the address of the external server, or of the embedded one."""
+    return settings.nats.url or f"nats://127.0.0.1:{settings.nats.port}"
+
+
+def monitor_url(settings: Settings) -> str:
+    """Return the address of the monitoring page; empty where an external server shows none."""
+    if settings.nats.url:
+        return settings.nats.monitor_url.rstrip("/")
+    return f"http://127.0.0.1:{settings.nats.monitor_port}"
+
+
+def admin_dsn(settings: Settings, database: str = "") -> str:
+    """Return the address by which roles and the schema are made."""
+    database = database or settings.postgres.database
+    if settings.postgres.admin_dsn:
+        return _with_database(settings.postgres.admin_dsn, database)
+    password = read_secret(postgres_secret_file(settings, SUPERUSER))
+    return f"postgres://{SUPERUSER}:{password}@127.0.0.1:{settings.postgres.port}/{database}"
+
+
+def role_dsn(settings: Settings, role: str) -> str:
+    """Return the address by which a role logs in to the database of the log."""
+    password = read_secret(postgres_secret_file(settings, role))
+    address = urlsplit(settings.postgres.admin_dsn or settings.postgres.dsn)
+    place = f"127.0.0.1:{settings.postgres.port}"
+    if address.netloc:
+        place = address.netloc.rpartition("@")[2]
+    netloc = f"{quote(role)}:{quote(password)}@{place}"
+    path = f"/{settings.postgres.database}"
+    return urlunsplit(("postgres", netloc, path, address.query, ""))
+
+
+def _with_database(dsn: str, database: str) -> str:
+    address = urlsplit(dsn)
+    return urlunsplit((address.scheme, address.netloc, f"/{database}", address.query, ""))

@@ -1,0 +1,62 @@
+"""Fixtures for every test: real servers below folders of their own, on free ports."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from support import (
+    Database,
+    NatsHandle,
+    Servers,
+    make_home,
+    remove_home,
+    settings_for,
+)
+
+from operations.config import Settings
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """NATS (with users, stream, consumers) and Postgres (with roles) for the whole session."""
+    home = make_home()
+    running = Servers(settings_for(home))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+        remove_home(home)
+
+
+@pytest.fixture
+def database(servers: Servers) -> Iterator[Database]:
+    """A fresh migrated database; drop whatever is in it afterwards."""
+    fresh = servers.new_database()
+    yield fresh
+    servers.drop_database(fresh)
+
+
+@pytest.fixture
+def nats_server() -> Iterator[NatsHandle]:
+    """A NATS server of this test alone, with users, stream and consumers: kill it, pause it."""
+    home = make_home()
+    server = NatsHandle(settings_for(home))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        remove_home(home)
+
+
+@pytest.fixture
+def fleet_settings() -> Iterator[Settings]:
+    """Settings of a whole fleet below a folder of its own; start it and stop it in the test."""
+    home = make_home()
+    yield settings_for(home)
+    remove_home(home)

@@ -1,0 +1,233 @@
+"""What tests share: real servers with handles to hurt them, and waiting without sleeping blindly.
+
+`eventually` polls a check until it holds, so that no test depends on how fast a machine is.
+"""
+
+import asyncio
+import inspect
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import msgspec
+import nats
+from nats.aio.client import Client
+
+from operations.adapters import accounts, credentials, provision
+from operations.config import Log, Nats, Postgres, Settings
+from workers.nats_server import NatsServer
+from workers.postgres_server import PostgresServer
+from workers.servers import free_port
+
+T = TypeVar("T")
+POLL_SECONDS = 0.02
+
+
+async def eventually(  # noqa: ASYNC109 (it polls)
+    check: Callable[[], T | Awaitable[T]],
+    timeout: float = 10.0,
+    message: str = "",  # noqa: ASYNC109 (it polls)
+) -> T:
+    """Await until the check returns something true and does not raise; return that.
+
+    Fails with the last error or value when the time is over.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        last: object
+        try:
+            result = check()
+            if inspect.isawaitable(result):
+                result = await result
+            if result:
+                return result
+            last = result
+        except Exception as error:  # noqa: BLE001 (a check may fail in any way until it holds)
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{message or 'it'} did not come true in {timeout} s: {last!r}")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def eventually_blocking(check: Callable[[], T], timeout: float = 10.0, message: str = "") -> T:
+    """Do the same in a test without an event loop."""
+    return run_blocking(eventually(check, timeout, message))
+
+
+def run_blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on a loop of its own, also while another loop runs here."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(asyncio.run, work).result()
+
+
+def make_home() -> Path:
+    """Make a data folder that the system user of Postgres reaches when tests run as root."""
+    home = Path(tempfile.mkdtemp(prefix="mts-test-", dir="/var/tmp"))
+    home.chmod(0o755)
+    return home
+
+
+def remove_home(home: Path) -> None:
+    """Remove a data folder, whoever owns what is in it."""
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def settings_for(home: Path, **sections: Any) -> Settings:
+    """Return settings of servers on free ports below a folder."""
+    return Settings(
+        home=str(home),
+        nats=Nats(port=free_port(), monitor_port=free_port()),
+        postgres=Postgres(port=free_port()),
+        log=Log(level="debug"),
+        **sections,
+    )
+
+
+class NatsHandle(NatsServer):
+    """A real NATS server with our accounts and the stream, and ways to hurt it."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.settings = settings
+
+    def start(self) -> None:
+        super().start()
+        run_blocking(provision.provision_stream(self.settings))
+
+    def restart(self) -> None:
+        """Stop in order and start again on the same folder."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """Kill -9; `start()` brings it back on the same folder."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def pause(self) -> None:
+        """SIGSTOP: the server is there and says nothing."""
+        assert self._process
+        self._process.suspend()
+
+    def resume(self) -> None:
+        assert self._process
+        self._process.resume()
+
+    def password(self, user: str) -> str:
+        return credentials.ensure_secret(credentials.nats_secret_file(self.settings, user))
+
+    async def connect(self, user: str = accounts.ADMIN, **options: Any) -> Client:
+        """Connect with nats-py as a user of accounts.py, with that user's inbox prefix."""
+        return await nats.connect(
+            self.url,
+            user=user,
+            password=self.password(user),
+            inbox_prefix=accounts.inbox(user).encode(),
+            **options,
+        )
+
+
+class PostgresHandle(PostgresServer):
+    """A real Postgres, and ways to hurt it."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.settings = settings
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """Kill -9 of the postmaster; `start()` brings it back on the same folder."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def pause(self) -> None:
+        """SIGSTOP of the postmaster: new connections hang, existing ones go on."""
+        assert self._process
+        self._process.suspend()
+
+    def resume(self) -> None:
+        assert self._process
+        self._process.resume()
+
+
+class Database:
+    """One migrated database of the session's Postgres."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.name = settings.postgres.database
+
+    @property
+    def admin_dsn(self) -> str:
+        """Address as superuser: who tampers uses this."""
+        return credentials.admin_dsn(self.settings)
+
+    def dsn(self, role: str) -> str:
+        """Address as one of mts_sealer, mts_signer, mts_projector, mts_reader."""
+        return credentials.role_dsn(self.settings, role)
+
+    async def connect(self, role: str = "") -> asyncpg.Connection:
+        """Connect as a role, or as superuser without one."""
+        return await asyncpg.connect(self.dsn(role) if role else self.admin_dsn)
+
+
+class Servers:
+    """The session's NATS and Postgres on one data folder; tests may use them, not hurt them."""
+
+    TEMPLATE = "mts_test_template"
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.nats = NatsHandle(settings)
+        self.postgres = PostgresHandle(settings)
+        self._databases = 0
+
+    def start(self) -> None:
+        self.postgres.start()
+        self.nats.start()
+        run_blocking(provision.provision_database(self._named(self.TEMPLATE)))
+
+    def stop(self) -> None:
+        self.nats.stop()
+        self.postgres.stop()
+
+    def new_database(self) -> Database:
+        """Make a fresh migrated database by copying the template."""
+        self._databases += 1
+        database = Database(self._named(f"mts_test_{self._databases}"))
+        run_blocking(self._copy(database.name))
+        return database
+
+    def drop_database(self, database: Database) -> None:
+        run_blocking(self._drop(database.name))
+
+    def _named(self, name: str) -> Settings:
+        postgres = msgspec.structs.replace(self.settings.postgres, database=name)
+        return msgspec.structs.replace(self.settings, postgres=postgres)
+
+    async def _copy(self, name: str) -> None:
+        server = await asyncpg.connect(credentials.admin_dsn(self.settings, "postgres"))
+        try:
+            await server.execute(f"CREATE DATABASE {name} TEMPLATE {self.TEMPLATE}")
+            await provision.grant_connect(server, name)
+        finally:
+            await server.close()
+
+    async def _drop(self, name: str) -> None:
+        server = await asyncpg.connect(credentials.admin_dsn(self.settings, "postgres"))
+        try:
+            await server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        finally:
+            await server.close()
