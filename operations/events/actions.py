@@ -1,0 +1,82 @@
+"""What is asked of strategies and order systems when a halt is too much, and what came of it.
+
+Targets are absolute, so asking twice changes nothing; the expiry is part of the request.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from operations.events.base import Currency, Data, Event, Id, Money, Timestamp, doc
+
+
+class ActionRequest(Data, frozen=True, kw_only=True):
+    """What is to be done, to whom, until when. Every kind only ever reduces risk."""
+
+    action_id: Annotated[Id, doc("Id of the action; doing one twice changes nothing.")]
+    episode: Annotated[Id, doc("Episode of findings that it answers.")]
+    kind: Annotated[
+        Literal["reduce_allocation", "shadow", "hedge", "reduce_gross", "throttle", "cooldown"],
+        doc("What is to be done."),
+    ]
+    scope: Annotated[Literal["instrument", "strategy", "fund", "firm"], doc("Kind of scope_id.")]
+    scope_id: Annotated[Id, doc("To what it is to be done.")]
+    ack_deadline: Annotated[Timestamp, doc("When it is escalated if nobody answered.")]
+    until: Annotated[Timestamp | None, doc("When it ends; null: only a person ends it.")] = None
+    allocation_factor: Annotated[
+        Decimal | None, doc("Part of the size at the start of the episode, as a fraction.")
+    ] = None
+    gross_at_most: Annotated[Money | None, doc("Highest gross exposure, in `currency`.")] = None
+    theta_per_day_at_most: Annotated[
+        Money | None, doc("Highest absolute theta per calendar day, in `currency`.")
+    ] = None
+    orders_per_minute_at_most: Annotated[int | None, doc("Highest rate of new orders.")] = None
+    currency: Annotated[Currency | None, doc("Currency of the amounts.")] = None
+
+
+class ActionRequested(Event, frozen=True, kw_only=True):
+    """An action is asked for."""
+
+    pattern = "mts.v1.operations.action.requested"
+    data: ActionRequest
+
+
+class ActionOutcome(Data, frozen=True, kw_only=True):
+    """Where an action stands."""
+
+    action_id: Annotated[Id, doc("Action that it is about.")]
+    reason: Annotated[str | None, doc("Why, in words.")] = None
+
+
+class ActionAcknowledged(Event, frozen=True, kw_only=True):
+    """Somebody will do it."""
+
+    pattern = "mts.v1.operations.action.acknowledged"
+    data: ActionOutcome
+
+
+class ActionCompleted(Event, frozen=True, kw_only=True):
+    """It is done."""
+
+    pattern = "mts.v1.operations.action.completed"
+    data: ActionOutcome
+
+
+class ActionRefused(Event, frozen=True, kw_only=True):
+    """It will not be done, and why."""
+
+    pattern = "mts.v1.operations.action.refused"
+    data: ActionOutcome
+
+
+class ActionExpired(Event, frozen=True, kw_only=True):
+    """Its time is over."""
+
+    pattern = "mts.v1.operations.action.expired"
+    data: ActionOutcome
+
+
+class ActionReleased(Event, frozen=True, kw_only=True):
+    """A person ended it, and why."""
+
+    pattern = "mts.v1.operations.action.released"
+    data: ActionOutcome

@@ -1,0 +1,161 @@
+"""What the operations plane says about itself: ticks, polls, measurements, changes, reports."""
+
+from typing import Annotated, Literal
+
+from operations.events.base import Data, Event, Id, Timestamp, Token, doc
+
+
+class ConfigChange(Data, frozen=True, kw_only=True):
+    """One setting before and after."""
+
+    setting: Annotated[Id, doc("Name of the setting.")]
+    old_value: Annotated[str | None, doc("Value before, as text; null when there was none.")]
+    new_value: Annotated[str | None, doc("Value after, as text; null when it is gone.")]
+    reason: Annotated[str, doc("Why it changed.")]
+
+
+class ConfigChanged(Event, frozen=True, kw_only=True):
+    """A setting changed."""
+
+    pattern = "mts.v1.operations.config.changed"
+    data: ConfigChange
+
+
+class Tick(Data, frozen=True, kw_only=True):
+    """A minute of the leader's clock; silence is judged from it."""
+
+    minute: Annotated[Timestamp, doc("Minute that began.")]
+    offset_ms: Annotated[float, doc("Clock of the leader minus that of the bus, in milliseconds.")]
+
+
+class ClockTicked(Event, frozen=True, kw_only=True):
+    """A minute began."""
+
+    pattern = "mts.v1.operations.clock.ticked"
+    data: Tick
+
+
+class Poll(Data, frozen=True, kw_only=True):
+    """The answer of one service."""
+
+    service: Annotated[Token, doc("Service that was asked.")]
+    healthy: Annotated[bool, doc("Whether it answered 200 in time.")]
+    latency_ms: Annotated[float | None, doc("Time to the answer, in milliseconds.")] = None
+    status: Annotated[int | None, doc("HTTP status; null when there was no answer.")] = None
+    consecutive_failures: Annotated[int, doc("Failed polls in a row, this one included.")] = 0
+    reason: Annotated[str | None, doc("What was wrong.")] = None
+
+
+class ServicePolled(Event, frozen=True, kw_only=True):
+    """A service was asked how it is: on every change and every failure."""
+
+    pattern = "mts.v1.operations.service.polled"
+    data: Poll
+
+
+class DatabaseMeasurement(Data, frozen=True, kw_only=True):
+    """How one table of the database is."""
+
+    database: Annotated[Token, doc("Database.")]
+    table: Annotated[str, doc("Table with its schema.")]
+    live_rows: Annotated[int | None, doc("Estimated live rows.")] = None
+    dead_rows: Annotated[int | None, doc("Estimated dead rows.")] = None
+    total_bytes: Annotated[int | None, doc("Size with indexes, in bytes.")] = None
+    longest_statement_ms: Annotated[
+        float | None, doc("Age of the oldest running statement, in milliseconds.")
+    ] = None
+    last_vacuum_at: Annotated[Timestamp | None, doc("When it was last vacuumed.")] = None
+
+
+class DatabaseMeasured(Event, frozen=True, kw_only=True):
+    """A database was measured."""
+
+    pattern = "mts.v1.operations.database.measured"
+    data: DatabaseMeasurement
+
+
+class WarehouseMeasurement(Data, frozen=True, kw_only=True):
+    """What a private warehouse holds up to one place in the stream."""
+
+    warehouse: Annotated[Token, doc("Process that owns the warehouse.")]
+    table: Annotated[str, doc("Table.")]
+    high_water_stream_sequence: Annotated[int, doc("Last event that went into it.")]
+    rows: Annotated[int, doc("Number of rows.")]
+    sha256: Annotated[str, doc("SHA-256 over the canonical rows, hexadecimal.")]
+
+
+class WarehouseMeasured(Event, frozen=True, kw_only=True):
+    """A warehouse was measured, so that two can be compared."""
+
+    pattern = "mts.v1.operations.warehouse.measured"
+    data: WarehouseMeasurement
+
+
+class Canary(Data, frozen=True, kw_only=True):
+    """A known case that a check had to find."""
+
+    check: Annotated[Token, doc("Check that was tried.")]
+    canary_id: Annotated[Id, doc("Id of the case.")]
+    delay_ms: Annotated[float, doc("From the case to the finding, in milliseconds.")]
+
+
+class CanaryPassed(Event, frozen=True, kw_only=True):
+    """A check found the case that was put before it."""
+
+    pattern = "mts.v1.operations.canary.passed"
+    data: Canary
+
+
+class ReportRecord(Data, frozen=True, kw_only=True):
+    """A report that was made."""
+
+    report_id: Annotated[Id, doc("Id of the report.")]
+    kind: Annotated[Token, doc("Kind of report.")]
+    format: Annotated[Token, doc("File format.")]
+    rows: Annotated[int, doc("Number of rows in it.")]
+    sha256: Annotated[str, doc("SHA-256 of the file, hexadecimal.")]
+    first_log_sequence: Annotated[int | None, doc("First log entry that it covers.")] = None
+    last_log_sequence: Annotated[int | None, doc("Last log entry that it covers.")] = None
+    location: Annotated[str | None, doc("Where it lies.")] = None
+
+
+class ReportGenerated(Event, frozen=True, kw_only=True):
+    """A report was made."""
+
+    pattern = "mts.v1.operations.report.generated"
+    data: ReportRecord
+
+
+class Purge(Data, frozen=True, kw_only=True):
+    """Data that was removed after its time of retention."""
+
+    store: Annotated[str, doc("Where it lay.")]
+    older_than: Annotated[Timestamp, doc("Everything before this moment was removed.")]
+    items: Annotated[int, doc("Number of items removed.")]
+    reason: Annotated[str, doc("Rule or order that asked for it.")]
+    sha256: Annotated[str | None, doc("SHA-256 over what was removed, hexadecimal.")] = None
+
+
+class DataPurged(Event, frozen=True, kw_only=True):
+    """Data was removed on purpose."""
+
+    pattern = "mts.v1.operations.data.purged"
+    data: Purge
+
+
+class RosterPublication(Data, frozen=True, kw_only=True):
+    """The signed list of people, services, roles and keys."""
+
+    version: Annotated[int, doc("Version of the roster; only ever grows.")]
+    roster: Annotated[str, doc("The signed file, as text.")]
+    sha256: Annotated[str, doc("SHA-256 of the file, hexadecimal.")]
+    purpose: Annotated[
+        Literal["production", "development"], doc("A development root is refused by live systems.")
+    ]
+
+
+class RosterPublished(Event, frozen=True, kw_only=True):
+    """A new roster holds from now on."""
+
+    pattern = "mts.v1.operations.roster.published"
+    data: RosterPublication
