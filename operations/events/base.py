@@ -72,14 +72,14 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
     pattern: ClassVar[str]
 
-    event_id: Annotated[EventId, doc("UUIDv7 or ULID; the publisher fills it when empty.")] = ""
+    event_id: Annotated[EventId, doc("UUIDv7 or ULID; our publisher fills it in.")] = ""
     timestamp: Annotated[
-        Timestamp, doc("When it happened, RFC 3339 UTC; the publisher fills it when empty.")
+        Timestamp, doc("When it happened, RFC 3339 UTC; our publisher fills it in.")
     ] = ""
     actor: Annotated[
         str,
         Meta(min_length=1, max_length=256),
-        doc("Person or service that did it; the publisher fills it when empty."),
+        doc("Person or service that did it; our publisher fills it in."),
     ] = ""
     subject_id: Annotated[Id, doc("Id of the thing that it is about.")]
     source: Annotated[str | None, doc("Process and host that published it.")] = None

@@ -1,0 +1,213 @@
+"""What is refused when an event is read, and what may never be built."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operations.errors import Rejected
+from operations.events.base import (
+    MAX_BYTES,
+    check_form,
+    derived_id,
+    encode,
+    read,
+)
+from operations.events.orders import Order, OrderSubmitted
+from operations.events.strategies import Signal
+from operations.events.subjects import decode
+
+pytestmark = pytest.mark.unit
+
+SUBJECT = "mts.v1.trading.order.submitted"
+VALID = {
+    "event_id": "0199a9b1-5c00-7000-8000-000000000001",
+    "timestamp": "2026-11-20T20:00:00.123456789Z",
+    "actor": "oms-1",
+    "subject_id": "ord-42",
+    "data": {"symbol": "AAPL", "side": "buy", "quantity": "100"},
+}
+
+
+def payload(**changes: object) -> bytes:
+    return json.dumps(VALID | changes).encode()
+
+
+def with_data(**changes: object) -> bytes:
+    return payload(data={**VALID["data"], **changes})
+
+
+def test_the_example_of_the_contract_is_read():
+    event = decode(SUBJECT, payload())
+    assert isinstance(event, OrderSubmitted)
+    assert event.data.quantity == Decimal(100)
+    assert event.environment == "live"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("100", "100"),
+        ("0.1", "0.1"),
+        ("1e2", "1E+2"),
+        ('"12.50"', "12.50"),
+        ("12345678901234567890.123456789", "12345678901234567890.123456789"),
+    ],
+)
+def test_a_quantity_is_read_from_its_text_and_never_through_a_binary_number(text, value):
+    raw = payload().replace(b'"100"', text.encode())
+    assert decode(SUBJECT, raw).data.quantity == Decimal(value)
+    assert f'"quantity":"{value}"'.encode() in encode(decode(SUBJECT, raw))
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"null", "Expected `object`"),
+        (b"[]", "Expected `object`"),
+        (b"\xff", "not JSON"),
+        (b'\xef\xbb\xbf{"a":1}', "not JSON"),
+        (b'{"a":1}{', "not JSON"),
+        (b'{"a":1,"a":2}', "stands twice"),
+        (payload().replace(b'"side"', b'"symbol": "X", "side"'), "stands twice"),
+        (b'{"a":NaN}', "not a JSON number"),
+        (b'{"a":-Infinity}', "not a JSON number"),
+        (payload(note="x" * MAX_BYTES), "limit is 262144"),
+        (payload(note=1) + b" " * MAX_BYTES, "limit is 262144"),
+        (b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", "nested 65 deep"),
+        (b"[" * 200_000, "nested 200000 deep"),
+        (payload(event_id=None), "event_id"),
+        (payload(event_id="a\n"), "event_id"),
+        (payload(event_id="a" * 65), "event_id"),
+        (payload(event_id=""), "event_id"),
+        (payload(timestamp="2026-02-30T00:00:00Z"), "does not exist"),
+        (payload(timestamp="2026-11-20T20:00:00"), "timestamp"),
+        (payload(timestamp="2026-11-20T20:00:00+01:00"), "timestamp"),
+        (payload(timestamp="2026-11-20T24:00:00Z"), "does not exist"),
+        (payload(environment="Live"), "environment"),
+        (payload(subject_id=""), "subject_id"),
+        (payload(data=[]), "data"),
+        (with_data(quantity=True), "quantity"),
+        (with_data(quantity="NaN"), "finite"),
+        (with_data(quantity="sNaN"), "finite"),
+        (with_data(quantity="Infinity"), "finite"),
+        (with_data(quantity="1e999999"), "digits"),
+        (with_data(quantity="1" * 5000), "digits"),
+        (with_data(limit_price="1.5"), "currency"),
+        (with_data(limit_price="1.5", currency="usd"), "currency"),
+        (with_data(side="BUY"), "side"),
+        (with_data(symbol=7), "symbol"),
+    ],
+)
+def test_what_breaks_the_contract_is_rejected_with_its_reason(raw, reason):
+    with pytest.raises(Rejected, match=reason):
+        decode(SUBJECT, raw)
+
+
+@pytest.mark.parametrize("name", ["event_id", "timestamp", "actor", "subject_id", "data"])
+def test_a_required_field_that_is_missing_is_named(name):
+    raw = json.dumps({key: value for key, value in VALID.items() if key != name}).encode()
+    with pytest.raises(Rejected, match=name):
+        decode(SUBJECT, raw)
+
+
+@pytest.mark.parametrize("subject", ["", "mts.v1.trading.order", "mts.v1.x.y", SUBJECT + ".z", "é"])
+def test_an_unknown_subject_is_rejected(subject):
+    with pytest.raises(Rejected, match="no event is known"):
+        decode(subject, payload())
+
+
+def test_an_event_on_the_subject_of_another_check_is_rejected(golden_findings):
+    subject, raw = golden_findings
+    with pytest.raises(Rejected, match="arrived on"):
+        decode(subject.replace("vpin", "news_spike"), raw)
+
+
+@pytest.fixture
+def golden_findings():
+    from samples import golden
+
+    subject = "mts.v1.operations.finding.vpin.raised"
+    return subject, golden()[subject]
+
+
+def test_a_newer_publisher_with_more_fields_is_read():
+    assert decode(SUBJECT, with_data(colour="green")) == decode(SUBJECT, payload(more={"a": [1]}))
+
+
+def test_brackets_inside_texts_do_not_count_as_depth():
+    check_form(json.dumps({"text": "[{" * 500, "quote": '\\"[' * 100}).encode())
+
+
+def test_depth_is_counted_in_linear_time_on_quotes_that_never_close():
+    with pytest.raises(Rejected):
+        check_form(b"[" * 65 + b'\\"' * 130_000)
+
+
+def test_exactly_the_limits_are_accepted():
+    check_form(b"[" * 64 + b"]" * 64)
+    check_form(b'"' + b"x" * (MAX_BYTES - 2) + b'"')
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1E+41"])
+def test_no_event_can_be_built_with_a_number_that_is_none(value):
+    with pytest.raises(Rejected):
+        Order(symbol="AAPL", side="buy", quantity=Decimal(value))
+
+
+def test_no_event_can_be_built_with_a_float_that_is_not_finite():
+    with pytest.raises(Rejected, match="finite"):
+        Signal(
+            symbol="AAPL",
+            direction="long",
+            confidence=float("nan"),
+            rationale="x" * 20,
+            generation_latency_ms=1.0,
+            created_at="2026-11-20T20:00:00Z",
+        )
+
+
+def test_no_event_can_be_built_with_money_that_has_no_currency():
+    with pytest.raises(Rejected, match="without a currency"):
+        Order(symbol="AAPL", side="buy", quantity=Decimal(1), limit_price=Decimal(5))
+
+
+def test_an_event_that_the_publisher_has_not_completed_cannot_be_written():
+    event = OrderSubmitted(
+        subject_id="o", data=Order(symbol="AAPL", side="buy", quantity=Decimal(1))
+    )
+    with pytest.raises(Rejected, match="lacks event_id, timestamp, actor"):
+        encode(event)
+
+
+def test_a_text_that_is_not_unicode_cannot_be_written():
+    event = read(OrderSubmitted, payload())
+    broken = type(event)(
+        event_id="a", timestamp=event.timestamp, actor="\ud800", subject_id="o", data=event.data
+    )
+    with pytest.raises(Rejected, match="cannot be written"):
+        encode(broken)
+
+
+def test_a_derived_id_is_the_same_for_the_same_cause_and_frozen():
+    assert derived_id("cause", "rule", "subject", 0) == "31aa431b-ce75-599f-b3ff-3127ac218c4c"
+
+
+@given(
+    st.tuples(st.text(), st.text(), st.text(), st.integers(0, 9)).flatmap(
+        lambda a: st.tuples(
+            st.just(a), st.tuples(st.text(), st.text(), st.text(), st.integers(0, 9))
+        )
+    )
+)
+def test_derived_ids_of_different_causes_differ(pair):
+    left, right = pair
+    assert (derived_id(*left) == derived_id(*right)) == (left == right)
+
+
+def test_the_parts_of_a_derived_id_cannot_run_into_each_other():
+    assert derived_id("a", "bc", "d", 0) != derived_id("ab", "c", "d", 0)
+    assert derived_id("a1:b", "", "", 0) != derived_id("a", "b", "", 0)
