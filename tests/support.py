@@ -28,10 +28,10 @@ T = TypeVar("T")
 POLL_SECONDS = 0.02
 
 
-async def eventually(  # noqa: ASYNC109 (it polls)
+async def eventually(
     check: Callable[[], T | Awaitable[T]],
-    timeout: float = 10.0,
-    message: str = "",  # noqa: ASYNC109 (it polls)
+    timeout: float = 10.0,  # noqa: ASYNC109 (it polls)
+    message: str = "",
 ) -> T:
     """Await until the check returns something true and does not raise; return that.
 
@@ -98,6 +98,10 @@ class NatsHandle(NatsServer):
     def start(self) -> None:
         super().start()
         run_blocking(provision.provision_stream(self.settings))
+
+    @property
+    def url(self) -> str:
+        return self.address
 
     def restart(self) -> None:
         """Stop in order and start again on the same folder."""

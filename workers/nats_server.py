@@ -36,8 +36,8 @@ class NatsServer:
         return self._process.pid if self._process and servers.is_alive(self._process) else 0
 
     @property
-    def url(self) -> str:
-        """Address for clients."""
+    def address(self) -> str:
+        """Where clients connect."""
         return f"nats://127.0.0.1:{self._settings.nats.port}"
 
     @property
@@ -50,7 +50,7 @@ class NatsServer:
 
         Raises Retryable with the end of its log when it does not come up.
         """
-        self._stop_leftovers()
+        self.stop_leftovers()
         nats = self._settings.nats
         servers.refuse_taken_port(nats.port, "NATS", "MTS_NATS_PORT")
         servers.refuse_taken_port(nats.monitor_port, "NATS monitoring", "MTS_NATS_MONITOR_PORT")
@@ -99,8 +99,9 @@ class NatsServer:
         found = servers.running_with(lambda one: config in one.cmdline(), "nats-server")
         return [process for process in found if process.pid != self.pid]
 
-    def _stop_leftovers(self) -> None:
-        servers.stop_all(self.leftovers(), STOP_STEPS)
+    def stop_leftovers(self) -> int:
+        """Stop those; returns how many there were."""
+        return servers.stop_all(self.leftovers(), STOP_STEPS)
 
     def _write_configuration(self) -> None:
         credentials.private_folder(self._folder)

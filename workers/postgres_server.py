@@ -84,12 +84,17 @@ class PostgresServer:
         """Process id of the postmaster; 0 when it does not run."""
         return self._process.pid if self._process and servers.is_alive(self._process) else 0
 
+    @property
+    def address(self) -> str:
+        """Where clients connect."""
+        return f"127.0.0.1:{self._settings.postgres.port}"
+
     def start(self) -> None:
         """Make the cluster where there is none, start, and return when it takes connections.
 
         Raises Retryable with the end of its log when it does not come up.
         """
-        self._stop_leftovers()
+        self.stop_leftovers()
         servers.refuse_taken_port(self._settings.postgres.port, "Postgres", "MTS_POSTGRES_PORT")
         self._prepare_folders()
         if not self._data.exists():
@@ -144,16 +149,18 @@ class PostgresServer:
         folder = str(self._data)
         return servers.running_with(lambda one: one.cwd() == folder, "postgres")
 
-    def _stop_leftovers(self) -> None:
-        servers.stop_all(self.leftovers(), STOP_STEPS)
+    def stop_leftovers(self) -> int:
+        """Stop those, and what is left of a server whose postmaster died; returns how many."""
+        stopped = servers.stop_all(self.leftovers(), STOP_STEPS)
         if self.is_running():
-            return
-        servers.stop_all(self._orphans(), ORPHAN_STEPS)
+            return stopped
+        stopped += servers.stop_all(self._orphans(), ORPHAN_STEPS)
         # Nobody uses the folder now. A stale file naming a number that another process has since
         # been given would make Postgres refuse to start.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         for file in self._folder.glob("socket/.s.PGSQL.*"):
             file.unlink()
+        return stopped
 
     def _pid_file_lines(self) -> list[str]:
         try:
@@ -211,6 +218,7 @@ class PostgresServer:
         home = Path(self._settings.home)
         home.mkdir(parents=True, exist_ok=True)
         if self._owner:
+            home.chmod(home.stat().st_mode | 0o011)  # to pass through; what is secret is below
             _refuse_unreachable(home)
         for folder in (self._folder, self._folder / "socket", self._log_folder):
             folder.mkdir(mode=0o700, exist_ok=True)

@@ -49,12 +49,12 @@ def wait_until(ready: Callable[[], bool], alive: Callable[[], bool], seconds: fl
     return False
 
 
-def running_with(matches: Callable[[psutil.Process], bool], name: str) -> list[psutil.Process]:
-    """Return the living processes of a program name that match; those of others are passed by."""
+def running_with(matches: Callable[[psutil.Process], bool], name: str = "") -> list[psutil.Process]:
+    """Return the living processes that match; those that may not be looked at are passed by."""
     found = []
-    for process in psutil.process_iter(["name", "status"]):
+    for process in psutil.process_iter(["name"]):
         try:
-            if process.info["name"] != name or process.info["status"] == psutil.STATUS_ZOMBIE:
+            if name not in ("", process.info["name"]) or not is_alive(process):
                 continue
             if matches(process):
                 found.append(process)

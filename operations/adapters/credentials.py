@@ -6,13 +6,21 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from operations.adapters import accounts
-from operations.config import Settings
+from operations.config import Settings, catalogue
 from operations.errors import Rejected
 
 SUPERUSER = "mts_admin"
 OWNER = "mts_owner"
 READER = "mts_reader"
 WORKER_ROLES = {"audit": "mts_sealer", "checkpoint": "mts_signer", "projection": "mts_projector"}
+# What only the one who makes users and roles may know.
+FLEET_ONLY = (
+    "MTS_NATS_ADMIN_USER",
+    "MTS_NATS_ADMIN_PASSWORD_FILE",
+    "MTS_NATS_PASSWORD_FILE",
+    "MTS_POSTGRES_ADMIN_DSN",
+    "MTS_POSTGRES_PASSWORD_FILE",
+)
 LOGIN_ROLES = (*WORKER_ROLES.values(), READER)
 
 
@@ -114,3 +122,31 @@ def role_dsn(settings: Settings, role: str) -> str:
 def _with_database(dsn: str, database: str) -> str:
     address = urlsplit(dsn)
     return urlunsplit((address.scheme, address.netloc, f"/{database}", address.query, ""))
+
+
+def reader_environment(settings: Settings, user: str, role: str) -> dict[str, str]:
+    """Return what somebody needs to log in as a NATS user and, where named, a database role."""
+    environment = {
+        "MTS_NATS_URL": nats_url(settings),
+        "MTS_NATS_USER": user,
+        "MTS_NATS_PASSWORD": read_secret(nats_secret_file(settings, user)),
+    }
+    if role == SUPERUSER:
+        environment["MTS_POSTGRES_DSN"] = admin_dsn(settings)
+    elif role:
+        environment["MTS_POSTGRES_DSN"] = role_dsn(settings, role)
+    environment["MTS_AUDIT_ORIGIN"] = settings.audit.origin
+    return environment
+
+
+def worker_environment(settings: Settings, worker: str, http_port: int) -> dict[str, str]:
+    """Return every setting of one worker: the fleet's, with only its own credentials."""
+    values = {}
+    for setting in catalogue():
+        section = getattr(settings, setting.section) if setting.section else settings
+        values[setting.variable] = str(getattr(section, setting.name))
+    for variable in FLEET_ONLY:
+        values[variable] = ""
+    values |= reader_environment(settings, worker, WORKER_ROLES[worker])
+    values |= {"MTS_NATS_INBOX": accounts.inbox(worker), "MTS_HTTP_PORT": str(http_port)}
+    return values

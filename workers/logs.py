@@ -1,0 +1,108 @@
+"""What processes write about themselves: structured lines, and the files they end up in.
+
+A worker writes to its standard output. The supervisor collects the lines of all into one file per
+start, the newest in <home> and older ones in <home>/logs, so that the newest log is easy to find.
+"""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+from structlog.typing import Processor
+
+from operations.clock import NANOSECONDS, now_ns
+from operations.config import Log, Settings
+
+MEGABYTE = 1_000_000
+PATTERN = "srv_*.log"
+
+
+def configure(settings: Log, stream: TextIO | None = None) -> None:
+    """Send our lines and those of libraries to a stream, as text or as JSON."""
+    stream = sys.stdout if stream is None else stream
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    last: list[Processor] = [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    if settings.format == "json":
+        last = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.level.upper())
+
+
+def logger(worker: str) -> structlog.stdlib.BoundLogger:
+    """Return a log whose every line names the worker."""
+    bound: structlog.stdlib.BoundLogger = structlog.get_logger().bind(worker=worker)
+    return bound
+
+
+def newest(home: Path) -> Path | None:
+    """Return the log of the newest start, None when there was none."""
+    files = sorted(home.glob(PATTERN))
+    return files[-1] if files else None
+
+
+class FleetLog:
+    """The file that all lines of one start go into; a full one is replaced by a new one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._home = Path(settings.home)
+        self._old = self._home / "logs"
+        self._limit = settings.log.max_mb * MEGABYTE
+        self._keep = settings.log.keep
+        self._open()
+
+    @property
+    def path(self) -> Path:
+        """The file that is written at the moment."""
+        return self._path
+
+    def write(self, line: str) -> None:
+        """Append one line."""
+        self._file.write(line + "\n")
+        self._size += len(line) + 1
+        if self._size >= self._limit and self._path.name != _name_now():
+            self._file.close()
+            self._open()
+
+    def close(self) -> None:
+        """Close the file; it stays the newest until the next start."""
+        self._file.close()
+
+    def _open(self) -> None:
+        self._old.mkdir(parents=True, exist_ok=True)
+        self._path = self._home / _name_now()
+        for file in self._home.glob(PATTERN):
+            if file != self._path:
+                file.replace(self._old / file.name)
+        for file in sorted(self._old.glob(PATTERN))[: -self._keep or None]:
+            file.unlink()
+        self._file = self._path.open("a", buffering=1)
+        self._path.chmod(0o600)
+        self._size = self._file.tell()
+
+
+def _name_now() -> str:
+    return f"srv_{datetime.fromtimestamp(now_ns() // NANOSECONDS, UTC):%Y%m%d_%H_%M_%S}.log"
