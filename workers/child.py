@@ -131,7 +131,7 @@ class Child:
 
 def command(name: str) -> list[str]:
     """Return how a worker is started."""
-    return [sys.executable, "-m", "workers", name]
+    return [sys.executable, "-P", "-m", "workers", name]
 
 
 def leftover_workers(home: str) -> list[psutil.Process]:
@@ -139,7 +139,7 @@ def leftover_workers(home: str) -> list[psutil.Process]:
 
     def matches(process: psutil.Process) -> bool:
         line = process.cmdline()
-        if line[1:3] != ["-m", "workers"] or not {*line[3:4]} & {*WORKERS}:
+        if line[1:4] != ["-P", "-m", "workers"] or not {*line[4:5]} & {*WORKERS}:
             return False
         return process.environ().get("MTS_HOME") == home
 

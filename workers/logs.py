@@ -13,11 +13,11 @@ from typing import TextIO
 import structlog
 from structlog.typing import Processor
 
+from operations.adapters.fleet_files import LOG_PATTERN
 from operations.clock import NANOSECONDS, now_ns
 from operations.config import Log, Settings
 
 MEGABYTE = 1_000_000
-PATTERN = "srv_*.log"
 
 
 def configure(settings: Log, stream: TextIO | None = None) -> None:
@@ -58,12 +58,6 @@ def logger(worker: str) -> structlog.stdlib.BoundLogger:
     return bound
 
 
-def newest(home: Path) -> Path | None:
-    """Return the log of the newest start, None when there was none."""
-    files = sorted(home.glob(PATTERN))
-    return files[-1] if files else None
-
-
 class FleetLog:
     """The file that all lines of one start go into; a full one is replaced by a new one."""
 
@@ -94,10 +88,10 @@ class FleetLog:
     def _open(self) -> None:
         self._old.mkdir(parents=True, exist_ok=True)
         self._path = self._home / _name_now()
-        for file in self._home.glob(PATTERN):
+        for file in self._home.glob(LOG_PATTERN):
             if file != self._path:
                 file.replace(self._old / file.name)
-        for file in sorted(self._old.glob(PATTERN))[: -self._keep or None]:
+        for file in sorted(self._old.glob(LOG_PATTERN))[: -self._keep or None]:
             file.unlink()
         self._file = self._path.open("a", buffering=1)
         self._path.chmod(0o600)

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from operations import config
-from operations.adapters import credentials, pidfile, provision
+from operations.adapters import credentials, fleet_files, provision
 from operations.config import Settings
 from operations.errors import OperationsError
 from workers import WORKERS, health, logs, servers
@@ -180,12 +180,12 @@ def up() -> int:
     try:
         settings = config.load()
         settings = msgspec.structs.replace(settings, home=str(Path(settings.home).resolve()))
-        held = pidfile.take(settings)
+        held = fleet_files.take(settings)
     except (OperationsError, OSError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
     if held is None:
-        running = pidfile.holder(settings)
+        running = fleet_files.holder(settings)
         known = f", process {running.pid}, since {running.since}" if running else ""
         print(f"the fleet of {settings.home} is already running{known}", file=sys.stderr)
         return EXIT_RUNNING
@@ -235,7 +235,7 @@ def initialise() -> int:
 def down() -> int:
     """Stop what a killed supervisor left behind; refuses while a supervisor runs."""
     settings = config.load()
-    if running := pidfile.holder(settings):
+    if running := fleet_files.holder(settings):
         print(f"the fleet runs, process {running.pid}; stop it with `mts stop`", file=sys.stderr)
         return EXIT_RUNNING
     settings = msgspec.structs.replace(settings, home=str(Path(settings.home).resolve()))

@@ -105,6 +105,21 @@ async def provision_stream(settings: Settings) -> None:
         await client.close()
 
 
+async def check_stream(settings: Settings) -> None:
+    """Raise Rejected when the server or the stream could lose events; changes nothing."""
+    monitor = credentials.monitor_url(settings)
+    if monitor:
+        prove_durable_writes(monitor)
+    client = await connect_admin(settings)
+    try:
+        info = await _request(client, f"$JS.API.STREAM.INFO.{settings.nats.stream}")
+    finally:
+        await client.close()
+    if "error" in info:
+        raise Retryable(f"NATS cannot show the stream {settings.nats.stream}: {info['error']}")
+    refuse_unsafe_stream(settings.nats.stream, info["config"])
+
+
 async def _request(client: Client, subject: str, body: Any = None) -> dict[str, Any]:
     payload = json.dumps(body).encode() if body is not None else b""
     try:

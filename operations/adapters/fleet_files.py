@@ -1,7 +1,7 @@
-"""Which process is the fleet? A file that names it, and a lock that only a living process holds.
+"""What a fleet keeps in its data folder for whoever asks: which process it is, and its newest log.
 
-The lock decides, not the number: the system frees it when the process dies in any way, and gives
-the number to somebody else sooner or later.
+For the process a lock decides, not the number in the file: the system frees the lock when the
+process dies in any way, and gives the number to somebody else sooner or later.
 """
 
 import fcntl
@@ -13,6 +13,7 @@ from typing import NamedTuple, TextIO
 from operations.clock import now_ns, rfc3339
 from operations.config import Settings
 
+LOG_PATTERN = "srv_*.log"
 LOOKS = 10
 LOOK_SECONDS = 0.02
 
@@ -24,15 +25,15 @@ class Holder(NamedTuple):
     since: str
 
 
-def path(settings: Settings) -> Path:
-    """Where the file is."""
+def pid_file(settings: Settings) -> Path:
+    """Where the file is that names the process."""
     return settings.path("mts.pid")
 
 
 def holder(settings: Settings) -> Holder | None:
     """Return the living process that runs the fleet, None when there is none."""
     try:
-        file = path(settings).open()
+        file = pid_file(settings).open()
     except FileNotFoundError:
         return None
     with file:
@@ -44,8 +45,8 @@ def holder(settings: Settings) -> Holder | None:
 
 def take(settings: Settings) -> TextIO | None:
     """Become the fleet until the returned file is closed; None when another process is."""
-    path(settings).parent.mkdir(parents=True, exist_ok=True)
-    file = path(settings).open("a+")
+    pid_file(settings).parent.mkdir(parents=True, exist_ok=True)
+    file = pid_file(settings).open("a+")
     for _ in range(LOOKS):  # somebody who only looks holds the lock for a moment
         if _lock(file, fcntl.LOCK_EX):
             break
@@ -65,3 +66,9 @@ def _lock(file: TextIO, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def newest_log(settings: Settings) -> Path | None:
+    """Return the log of the newest start, None when there was none."""
+    files = sorted(Path(settings.home).glob(LOG_PATTERN))
+    return files[-1] if files else None

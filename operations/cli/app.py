@@ -1,0 +1,30 @@
+"""The command `mts` (also `mts1b-operations`): every command group in one list."""
+
+import sys
+from importlib.metadata import version
+
+from cyclopts import App
+
+from operations.cli import doctor, fleet
+from operations.errors import OperationsError
+
+app = App(
+    name="mts",
+    help="Run and operate mts1b-operations: the fleet, its audit log and its proofs.",
+    version=lambda: version("mts1b-operations"),
+)
+app.command(fleet.start)
+app.command(fleet.stop)
+app.command(fleet.check)
+app.command(fleet.status)
+app.command(fleet.env)
+app.command(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command on the command line; what went wrong is said without a traceback."""
+    try:
+        app()
+    except OperationsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
