@@ -1,0 +1,64 @@
+# Two commands matter: `make up` runs the fleet here, `make test` tests everything.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: all install up down format lint types imports unit test bench demo contract lock clean
+
+# What a change needs before it is committed: seconds, no servers.
+all: format lint types imports unit
+
+install: $(STAMP)
+
+# The lock file names every package with its hash. Build isolation would need a network.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+# Servers, stream, schema, keys, users and workers, in the foreground; Ctrl-C stops them in order.
+up: install
+	$(BIN)/python -m workers up
+
+down: install
+	$(BIN)/mts stop
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	$(BIN)/lint-imports
+
+unit: install
+	$(BIN)/pytest -q -m unit
+
+test: lint types imports
+	$(BIN)/pytest
+
+bench: install
+	$(BIN)/python bench/run.py
+
+demo: install
+	$(BIN)/mts demo
+
+# The documents that are generated from the source.
+contract: install
+	$(BIN)/python -m operations.cli.contract docs
+
+lock: install
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet 'uv>=0.13'
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --extra dev --upgrade pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
