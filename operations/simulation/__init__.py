@@ -1,0 +1,1 @@
+"""A seeded, simulated market: the same seed gives the same events, byte for byte."""
