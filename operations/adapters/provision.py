@@ -163,7 +163,14 @@ def refuse_unsafe_stream(name: str, found: Mapping[str, Any]) -> None:
     ]
     if found.get("persist_mode", "") == "async":
         different.append('persist_mode is "async" and must be "default"')
-    rewriting = ("mirror", "sources", "subject_transform", "republish")
+    rewriting = (
+        "mirror",
+        "sources",
+        "subject_transform",
+        "republish",
+        "allow_msg_counter",
+        "allow_msg_schedules",
+    )
     different += [f"{key} is set and must not be" for key in rewriting if found.get(key)]
     if different:
         raise Rejected(

@@ -1,0 +1,195 @@
+"""The JetStream stream as the log needs it: raw messages in order, from any sequence.
+
+One durable consumer with overlapping pull requests (nats-py's own `fetch` stalls, nats.py#986).
+Ordered consumers never refuse a message: what cannot be handled now is waited for, in place.
+"""
+
+import asyncio
+import time
+from collections import deque
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.subscription import Subscription
+
+from operations.adapters.wire import WireClient
+from operations.audit.chain import Delivery
+from operations.clock import parse_rfc3339
+from operations.errors import Retryable
+
+PULL_MESSAGES = 4000
+PULL_BYTES = 8 * 1024 * 1024
+EXPIRES_SECONDS = 30
+HEARTBEAT_SECONDS = 5
+SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS
+REQUEST_SECONDS = 5
+_NANOSECONDS = 1_000_000_000
+# A pull request ends when its time is over or the next message does not fit into its bytes.
+_EXPECTED_ENDS = (b"NATS/1.0 408", b"NATS/1.0 409 Message Size Exceeds MaxBytes")
+_SERVED = b"NATS/1.0 409 Batch Completed"
+
+
+class ApiError(Retryable):
+    """The JetStream API answered with an error; `code` is its err_code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class State(msgspec.Struct, frozen=True):
+    """Which sequences a stream holds."""
+
+    first_seq: int
+    last_seq: int
+    messages: int
+
+
+class StreamInfo(msgspec.Struct, frozen=True):
+    """What the server says about a stream."""
+
+    created: str
+    state: State
+
+    @property
+    def created_ns(self) -> int:
+        """When the stream was created, in ns since 1970: the identity of a stream."""
+        return parse_rfc3339(self.created)
+
+
+async def request(client: WireClient, subject: str, body: dict[str, Any] | None = None) -> bytes:
+    """Ask the JetStream API; raises ApiError or Retryable with what was asked."""
+    payload = msgspec.json.encode(body) if body is not None else b""
+    try:
+        reply = await client.request(f"$JS.API.{subject}", payload, timeout=REQUEST_SECONDS)
+    except (nats.errors.Error, TimeoutError, OSError) as error:
+        reason = client.problems[-1] if client.problems else str(error) or type(error).__name__
+        raise Retryable(f"JetStream did not answer {subject}: {reason}") from error
+    answer = msgspec.json.decode(reply.data)
+    if "error" in answer:
+        refusal = answer["error"]
+        raise ApiError(f"{subject}: {refusal.get('description')}", refusal.get("err_code", 0))
+    return reply.data
+
+
+async def info(client: WireClient, stream: str) -> StreamInfo:
+    """Return created time and state of a stream."""
+    return msgspec.json.decode(await request(client, f"STREAM.INFO.{stream}"), type=StreamInfo)
+
+
+class Reader:
+    """Reads a stream in order through one durable consumer; nobody else may use that consumer."""
+
+    def __init__(self, client: WireClient, stream: str, consumer: str) -> None:
+        self._client = client
+        self._stream = stream
+        self._consumer = consumer
+        self._buffer: deque[Delivery] = deque()
+        self._buffered_bytes = 0
+        self._requests: deque[int] = deque()  # messages still owed, one number per open request
+        self._arrived = asyncio.Event()
+        self._heard_at = time.monotonic()
+        self._subscription: Subscription | None = None
+        self._inbox = ""
+        self._refusal = ""
+
+    async def rewind(self, sequence: int) -> None:
+        """Read again from a stream sequence; what was in flight is dropped."""
+        await self.close()
+        # Unsubscribing first lets the server drop the old requests before it rewinds.
+        await request(
+            self._client, f"CONSUMER.RESET.{self._stream}.{self._consumer}", {"seq": sequence}
+        )
+        self._inbox = self._client.new_inbox()
+        self._subscription = await self._client.subscribe_raw(self._inbox, self._receive)
+        await self._ask()
+
+    async def close(self) -> None:
+        """Stop receiving and forget what was not read."""
+        if self._subscription is not None:
+            await self._client.unsubscribe_raw(self._subscription)
+            self._subscription = None
+        self._buffer.clear()
+        self._requests.clear()
+        self._buffered_bytes = 0
+
+    async def read(self, most: int = PULL_MESSAGES, wait_seconds: float = 1.0) -> list[Delivery]:
+        """Return up to `most` messages as soon as there are any; empty after `wait_seconds`.
+
+        Raises Retryable when the connection is lost.
+        """
+        if not self._buffer:
+            self._arrived.clear()
+            try:
+                await asyncio.wait_for(self._arrived.wait(), wait_seconds)
+            except TimeoutError:
+                self._check()
+        if self._client.is_closed or not self._client.is_connected:
+            raise Retryable("the connection to NATS is lost")
+        if self._refusal:
+            raise Retryable(
+                f"NATS refused to deliver to consumer {self._consumer}: {self._refusal}"
+            )
+        buffer = self._buffer
+        taken = [buffer.popleft() for _ in range(min(most, len(buffer)))]
+        self._buffered_bytes -= sum(len(message[3]) for message in taken)
+        await self._ask()
+        return taken
+
+    async def ack(self, message: Delivery) -> None:
+        """Tell the server that everything up to this message is safe."""
+        await self._client.publish(message[1].decode("ascii"), b"+ACK")
+
+    def wake(self) -> None:
+        """Let a waiting `read` return now, with nothing if nothing has arrived."""
+        self._arrived.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages have arrived and were not read yet."""
+        return len(self._buffer)
+
+    def _receive(self, subject: bytes, reply: bytes, headers: bytes, data: bytes) -> None:
+        self._heard_at = time.monotonic()
+        requests = self._requests
+        if reply.startswith(b"$JS.ACK."):
+            self._buffer.append((subject, reply, headers, data))
+            self._buffered_bytes += len(data)
+            if requests:
+                requests[0] -= 1
+                if not requests[0]:
+                    requests.popleft()
+            self._arrived.set()
+        elif headers.startswith(_EXPECTED_ENDS):
+            if requests:
+                requests.popleft()
+            self._arrived.set()
+        elif headers.startswith((b"NATS/1.0 4", b"NATS/1.0 5")) and not headers.startswith(_SERVED):
+            self._refusal = headers.partition(b"\r\n")[0].decode("latin-1")
+            self._arrived.set()
+
+    async def _ask(self) -> None:
+        """Keep two requests open while there is room for what they may bring."""
+        while (
+            len(self._requests) < 2  # noqa: PLR2004 (one is served while one waits)
+            and len(self._buffer) < PULL_MESSAGES
+            and self._buffered_bytes < PULL_BYTES
+        ):
+            self._requests.append(PULL_MESSAGES)
+            body = {
+                "batch": PULL_MESSAGES,
+                "max_bytes": PULL_BYTES,
+                "expires": EXPIRES_SECONDS * _NANOSECONDS,
+                "idle_heartbeat": HEARTBEAT_SECONDS * _NANOSECONDS,
+            }
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+            try:
+                await self._client.publish(subject, msgspec.json.encode(body), reply=self._inbox)
+            except (nats.errors.Error, OSError) as error:
+                raise Retryable(f"the connection to NATS is lost: {error}") from error
+
+    def _check(self) -> None:
+        """Notice requests that the server forgot."""
+        if time.monotonic() - self._heard_at > SILENCE_SECONDS:
+            raise Retryable(f"NATS was silent for {SILENCE_SECONDS} s; starting over")

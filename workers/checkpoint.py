@@ -1,0 +1,127 @@
+"""Signs the size and root of the log, once it has recomputed them from the stream itself.
+
+A checkpoint goes to Postgres, to an append-only file of this process, and out on
+`ops.v1.audit.checkpoint` with the proof that the log only grew since the one before. That subject
+is outside `mts.v1.>` on purpose: a checkpoint that became an event would need a checkpoint.
+"""
+
+from asyncpg import Connection
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from operations.adapters import continuity, keyfiles, ledger, stream, wire
+from operations.adapters import signer as signers
+from operations.adapters.signer import Signer
+from operations.adapters.signer_memory import MemoryFile
+from operations.adapters.stream import Reader
+from operations.audit import chain
+from operations.audit.chain import Delivery, Jump
+from operations.audit.proof import Consistency
+from operations.clock import monotonic_ns, now_ns
+from operations.config import Settings
+from workers.runtime import Runtime
+
+CONSUMER = "checkpoint"
+SUBJECT = "ops.v1.audit.checkpoint"
+STALE_SECONDS = 10.0  # an entry that is unsigned for longer is a problem
+
+
+async def run(runtime: Runtime) -> None:
+    """Follow the stream and sign until the process is asked to stop."""
+    settings = runtime.settings
+    async with (
+        ledger.connection(settings.postgres, CONSUMER) as connected,
+        wire.connection(settings.nats, CONSUMER) as client,
+    ):
+        signer = await _signer(settings, connected, client)
+        reader = Reader(client, settings.nats.stream, CONSUMER)
+        await continuity.resume(client, reader, settings.nats.stream, signer.tail)
+        loop = Loop(runtime, connected, client, signer, reader)
+        while not runtime.stopping.is_set():
+            await loop.turn()
+
+
+async def _signer(settings: Settings, connected: Connection, client: wire.WireClient) -> Signer:
+    key = keyfiles.read_signer(settings.signing_key_path)
+    found = await stream.info(client, settings.nats.stream)
+    public_key = str(keyfiles.read_public(settings.public_key_path)[0])
+    origin = settings.audit.origin
+    genesis = chain.first_entry(origin, public_key, settings.nats.stream, found.created_ns)
+    file = MemoryFile(settings.checkpoint_path)
+    memory = await signers.remember(file, connected, origin, key, genesis)
+    signer = Signer(memory, file, key)
+    await signer.restore(connected)
+    return signer
+
+
+class Loop:
+    """One reader, one signer, and when to sign next."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        connected: Connection,
+        client: wire.WireClient,
+        signer: Signer,
+        reader: Reader,
+    ) -> None:
+        self._runtime = runtime
+        self._audit = runtime.settings.audit
+        self._metrics = runtime.once(Metrics)
+        self._connected = connected
+        self._client = client
+        self._signer = signer
+        self._reader = reader
+        self._gap_is_real = True  # the reader has just been rewound
+        self._signed_at = float("-inf")
+
+    async def turn(self) -> None:
+        """Read what has arrived, recompute it, and sign when it is time."""
+        await self._follow(await self._reader.read(wait_seconds=self._audit.checkpoint_seconds))
+        signer, seconds = self._signer, monotonic_ns() / 1e9 - self._signed_at
+        grown = signer.head.size > signer.signed.size
+        if seconds < (self._audit.checkpoint_seconds if grown else self._audit.idle_seconds):
+            return
+        before = signer.signed
+        signed = await signer.sign(self._connected, now_ns())
+        if signed is None:
+            self._runtime.condition(
+                "worker",
+                ok=seconds < STALE_SECONDS,
+                detail=f"recomputed {signer.head.size} entries, of which the log in Postgres does "
+                f"not hold all yet; signed {signer.signed.size}",
+            )
+            return
+        self._runtime.condition("worker", ok=True, detail=f"signed size {signed.size}")
+        self._signed_at = monotonic_ns() / 1e9
+        proven = await signer.proof_since(self._connected, before)
+        body = Consistency(before.size, tuple(proven), signed.note)
+        await self._client.publish(SUBJECT, str(body).encode())
+        self._metrics.signed(signed.size)
+
+    async def _follow(self, deliveries: list[Delivery]) -> None:
+        while deliveries:
+            try:
+                taken = self._signer.follow(deliveries, gap_is_real=self._gap_is_real)
+            except Jump:
+                await self._reader.rewind(self._signer.head.stream_sequence + 1)
+                self._gap_is_real = True
+                return
+            await self._reader.ack(deliveries[taken - 1])
+            deliveries, self._gap_is_real = deliveries[taken:], False
+
+
+class Metrics:
+    """What the signer tells Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._count = Counter("audit_checkpoints", "Checkpoints signed", registry=registry)
+        self._size = Gauge("audit_checkpoint_size", "Size that is signed", registry=registry)
+        self._time = Gauge(
+            "audit_checkpoint_timestamp_seconds", "When it was signed", registry=registry
+        )
+
+    def signed(self, size: int) -> None:
+        """Record one signature."""
+        self._count.inc()
+        self._size.set(size)
+        self._time.set(now_ns() / 1e9)
