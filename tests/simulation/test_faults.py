@@ -45,8 +45,13 @@ def quotes(*faults):
 
 
 def test_a_runaway_strategy_sends_twenty_orders_a_second_that_grow():
-    sent = [e for e in during(OrderSubmitted, RunawayStrategy(minutes=2), events=30_000)
-            if e.strategy_id == "momentum" and e.data.symbol == "NVDA"]  # fmt: skip
+    sent = [
+        event
+        for event in during(
+            OrderSubmitted, RunawayStrategy(minutes=2), events=30_000, minutes=range(30, 32)
+        )
+        if event.strategy_id == "momentum" and event.data.symbol == "NVDA"
+    ]
     assert len(sent) > 2000
     assert sent[-1].data.quantity > 10 * sent[0].data.quantity
 
