@@ -18,6 +18,7 @@ from operations.audit.merkle import HASH_BYTES
 from operations.audit.note import NoteError, SignerKey, VerifierKey
 
 MAX_SIZE = 2**63
+_MAX_DIGITS = 19
 
 
 class Checkpoint(NamedTuple):
@@ -40,8 +41,9 @@ def parse(text: str) -> Checkpoint:
     if len(lines) < 4 or lines.pop():
         raise NoteError("a checkpoint has three lines: origin, size and root")
     origin, size, root, *extensions = lines
-    if not size.isascii() or not size.isdigit() or (size[0] == "0" and size != "0"):
-        raise NoteError(f"{size!r} is not the size of a log")
+    digits = size.isascii() and size.isdigit() and len(size) <= _MAX_DIGITS
+    if not digits or (size[0] == "0" and size != "0"):
+        raise NoteError(f"{size[:40]!r} is not the size of a log")
     try:
         decoded = base64.b64decode(root.encode(), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:

@@ -35,6 +35,7 @@ _SMALL_Y = (
     2707385501144840649318225287225658788936804267575313519463743609750303402022,
     55188659117513257062467267217118295137698188065244968500265048394206261417927,
 )
+_Y_BITS = 2**255 - 1
 _SMALL_ORDER = {(y | sign << 255).to_bytes(32, "little") for y in _SMALL_Y for sign in (0, 1)}
 
 
@@ -104,6 +105,8 @@ def parse_verifier(text: str) -> VerifierKey:
         raise NoteError(f"the key id of {name!r} does not belong to its key")
     if public in _SMALL_ORDER:
         raise NoteError(f"the key of {name!r} has small order: anyone could sign with it")
+    if int.from_bytes(public, "little") & _Y_BITS >= _PRIME:
+        raise NoteError(f"the key of {name!r} is not written in its one canonical form")
     return VerifierKey(name, key_id, public)
 
 
@@ -188,7 +191,7 @@ def _key_id(name: str, public: bytes) -> bytes:
 
 def _name_is_valid(name: str) -> bool:
     return bool(name) and not any(
-        character == "+" or character.isspace() or unicodedata.category(character) == "Cc"
+        character == "+" or character.isspace() or unicodedata.category(character) in {"Cc", "Cs"}
         for character in name
     )
 
