@@ -128,7 +128,7 @@ def test_an_event_on_the_subject_of_another_check_is_rejected(golden_findings):
 
 @pytest.fixture
 def golden_findings():
-    from samples import golden
+    from golden_events import golden
 
     subject = "mts.v1.operations.finding.vpin.raised"
     return subject, golden()[subject]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from golden_events import golden, sample
 from jsonschema import Draft202012Validator
-from samples import golden, sample
 
 from operations.events.base import Data
 from operations.events.contract import address, asyncapi, documents, file_name, schema

@@ -5,7 +5,7 @@ import os
 import random
 
 import pytest
-from samples import FOLDER, golden
+from golden_events import FOLDER, golden
 
 from operations.errors import Rejected
 from operations.events.base import Event, encode

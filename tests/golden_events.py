@@ -5,7 +5,7 @@ from pathlib import Path
 from operations.events.base import Event
 from operations.events.subjects import find
 
-FOLDER = Path(__file__).resolve().parent / "golden"
+FOLDER = Path(__file__).resolve().parent / "events" / "golden"
 
 
 def golden() -> dict[str, bytes]:
