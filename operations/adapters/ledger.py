@@ -32,6 +32,7 @@ _COPY_TRAILER = struct.pack(">h", -1)
 _pack_row = struct.Struct(">hiqi").pack
 _HASH_LENGTH = struct.pack(">i", 32)
 
+Connection = asyncpg.Connection
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
