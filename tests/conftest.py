@@ -1,13 +1,8 @@
 """Fixtures for every test: real servers below folders of their own, on free ports."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from support import (
     Database,
     NatsHandle,
