@@ -194,10 +194,13 @@ def _depth(payload: bytes) -> int:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:
-    names = {name for name, _ in pairs}
-    if len(names) != len(pairs):
-        twice = next(name for name in names if sum(name == other for other, _ in pairs) > 1)
-        raise Rejected(f"the key {twice[:60]!r} stands twice in one object")
+    if len({name for name, _ in pairs}) == len(pairs):
+        return
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise Rejected(f"the key {name[:60]!r} stands twice in one object")
+        seen.add(name)
 
 
 def _ignore(_: str) -> None:

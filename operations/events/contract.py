@@ -104,7 +104,13 @@ def table() -> str:
 
 def _channel(kind: type[Event]) -> dict[str, Any]:
     names = re.findall(r"\{(\w+)\}", address(kind))
-    parameters = {name: {"description": f"`data.{name}` of the payload."} for name in names}
+    parameters = {
+        name: {
+            "description": f"`data.{name}` of the payload.",
+            "location": f"$message.payload#/data/{name}",
+        }
+        for name in names
+    }
     channel: dict[str, Any] = {
         "address": address(kind),
         "messages": {kind.__name__: {"$ref": f"#/components/messages/{kind.__name__}"}},

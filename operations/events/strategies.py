@@ -90,6 +90,9 @@ class StrategyBaseline(Data, frozen=True, kw_only=True):
     order_log_size_deviation: Annotated[
         float | None, doc("Robust standard deviation of the natural log of order size.")
     ] = None
+    order_log_sizes: Annotated[
+        tuple[float, ...] | None, doc("Natural logs of order notionals, oldest first.")
+    ] = None
     allocation_factor: Annotated[
         Decimal | None, doc("Part of the full size at which it ran, as a fraction.")
     ] = None

@@ -20,35 +20,35 @@ class Fault(Struct, frozen=True, kw_only=True):
         return self.minute <= since_open_ns // NANOSECONDS_PER_MINUTE < self.minute + self.minutes
 
 
-class RunawayStrategy(Fault, frozen=True, kw_only=True, tag=True):
+class RunawayStrategy(Fault, frozen=True, kw_only=True):
     """A strategy that buys without end, ever larger and without a signal."""
 
     strategy_id: str = "momentum"
     orders_per_second: int = 20
 
 
-class Drawdown(Fault, frozen=True, kw_only=True, tag=True):
+class Drawdown(Fault, frozen=True, kw_only=True):
     """The market moves against a fund until it has lost this share of its value, in percent."""
 
     fund_id: str = "alpha"
     loss_pct: int = 6
 
 
-class NewsSpike(Fault, frozen=True, kw_only=True, tag=True):
+class NewsSpike(Fault, frozen=True, kw_only=True):
     """Many stories about some instruments, or about all when none is named."""
 
     symbols: tuple[str, ...] = ()
     stories_per_minute: int = 60
 
 
-class FrozenFeed(Fault, frozen=True, kw_only=True, tag=True):
+class FrozenFeed(Fault, frozen=True, kw_only=True):
     """The quotes of an instrument repeat byte for byte, or stop, while its market goes on."""
 
     symbol: str = "AAPL"
     silent: bool = False
 
 
-class BadTicks(Fault, frozen=True, kw_only=True, tag=True):
+class BadTicks(Fault, frozen=True, kw_only=True):
     """Now and then a quote or trade has its price wrong by this factor, in percent."""
 
     symbol: str = "AAPL"
@@ -56,14 +56,25 @@ class BadTicks(Fault, frozen=True, kw_only=True, tag=True):
     one_in: int = 5
 
 
-class ClockFault(Fault, frozen=True, kw_only=True, tag=True):
+class ClockFault(Fault, frozen=True, kw_only=True):
     """The venue's clock is off by this much; positive is in the future. In milliseconds."""
 
     symbol: str = "AAPL"
     offset_ms: int = 1500
 
 
-class MissingFills(Fault, frozen=True, kw_only=True, tag=True):
+class MissingFills(Fault, frozen=True, kw_only=True):
     """Fills of a strategy change positions and are never published."""
 
     strategy_id: str = "mean-rev"
+
+
+ALL: tuple[type[Fault], ...] = (
+    RunawayStrategy,
+    Drawdown,
+    NewsSpike,
+    FrozenFeed,
+    BadTicks,
+    ClockFault,
+    MissingFills,
+)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from operations.simulation.world import ASSETS, BASE, HOUSES, TRADERS, Asset, Trader
 
 BASE_RATE = 10_000
-SUBJECTS = {asset.symbol: asset for asset in ASSETS}
+BY_SYMBOL = {asset.symbol: asset for asset in ASSETS}
 
 
 class Position:
@@ -55,7 +55,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.positions = {
-            (trader.strategy_id, symbol): Position(trader, SUBJECTS[symbol])
+            (trader.strategy_id, symbol): Position(trader, BY_SYMBOL[symbol])
             for trader in TRADERS
             for symbol in trader.symbols
         }

@@ -30,7 +30,7 @@ from operations.events.strategies import (
     StrategyBaselinePublished,
 )
 from operations.simulation.agenda import Agenda
-from operations.simulation.ledger import SUBJECTS, Ledger, Position
+from operations.simulation.ledger import Ledger, Position
 from operations.simulation.market import MINUTE, draw
 from operations.simulation.world import BASE, HOUSES, TRADERS, TRADING, House, Trader
 from operations.simulation.writer import Writer, base_money, money, quantity, timestamp
@@ -174,7 +174,7 @@ class BackOffice:
                     theta_per_day=money(theta),
                     delta=delta,
                     implied_volatility=IMPLIED_VOLATILITY,
-                    spot_price=money(SUBJECTS[asset.underlying].multiplier * spot),
+                    spot_price=money(spot),
                     model="black-scholes",
                 )
                 yield self._of_strategy(

@@ -121,7 +121,11 @@ TRADERS = (
 
 TRADING = {house.fund_id: house.trading for house in HOUSES}
 
-SERVICES = (("oms", "critical"), ("market-data", "critical"), ("news", "normal"))
+SERVICES: tuple[tuple[str, Literal["normal", "critical"]], ...] = (
+    ("oms", "critical"),
+    ("market-data", "critical"),
+    ("news", "normal"),
+)
 
 
 def calendar(writer: Writer, day: str, at: int) -> Event:
@@ -157,9 +161,10 @@ def registrations(writer: Writer, at: int) -> Iterator[Event]:
         yield writer.write(InstrumentDefined, at, asset.symbol, _instrument(asset), by="registry")
     for number, (name, criticality) in enumerate(SERVICES):
         service = Service(
-            name=name, healthz_url=f"http://127.0.0.1:{18400 + number}/healthz",
-            criticality="critical" if criticality == "critical" else "normal",
-        )  # fmt: skip
+            name=name,
+            healthz_url=f"http://127.0.0.1:{18400 + number}/healthz",
+            criticality=criticality,
+        )
         yield writer.write(ServiceRegistered, at, name, service, by="registry")
 
 

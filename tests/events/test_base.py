@@ -211,3 +211,14 @@ def test_derived_ids_of_different_causes_differ(pair):
 def test_the_parts_of_a_derived_id_cannot_run_into_each_other():
     assert derived_id("a", "bc", "d", 0) != derived_id("ab", "c", "d", 0)
     assert derived_id("a1:b", "", "", 0) != derived_id("a", "b", "", 0)
+
+
+def test_one_key_among_very_many_that_stands_twice_is_found_in_time():
+    many = ",".join(f'"{number:x}":0' for number in range(20_000))
+    with pytest.raises(Rejected, match="'4e1f' stands twice"):
+        check_form(f'{{{many},"4e1f":0}}'.encode())
+
+
+def test_a_key_written_in_two_ways_stands_twice():
+    with pytest.raises(Rejected, match="stands twice"):
+        check_form(rb'{"a":1,"\u0061":2}')

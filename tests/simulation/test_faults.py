@@ -12,6 +12,7 @@ from operations.events.orders import OrderFilled, OrderPartiallyFilled, OrderSub
 from operations.events.portfolio import NavMarked
 from operations.events.positions import PositionChanged
 from operations.simulation.faults import (
+    ALL,
     BadTicks,
     ClockFault,
     Drawdown,
@@ -115,9 +116,7 @@ def test_missing_fills_change_positions_all_the_same():
     assert {changed[execution_id] for execution_id in missing} == {"mean-rev"}
 
 
-@pytest.mark.parametrize(
-    "fault", [RunawayStrategy(), Drawdown(), NewsSpike(), FrozenFeed(), BadTicks(), ClockFault()]
-)
+@pytest.mark.parametrize("fault", [kind() for kind in ALL])
 def test_before_a_fault_the_day_is_the_one_without_it(fault):
     def said(*faults):
         return [(e.timestamp, e.subject, e.data) for e in simulate(3, faults=faults, events=5000)]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operations.simulation.ledger import SUBJECTS, Ledger, Position
+from operations.simulation.ledger import BY_SYMBOL, Ledger, Position
 from operations.simulation.world import HOUSES, TRADERS
 
 pytestmark = pytest.mark.unit
@@ -53,7 +53,7 @@ def test_a_new_day_begins_with_the_value_of_the_old_one_and_without_profit(trade
 
 @given(st.lists(st.tuples(st.integers(-500, 500).filter(bool), st.integers(1, 10_000))))
 def test_a_position_that_is_flat_has_no_cost(trades):
-    position = Position(TRADERS[0], SUBJECTS["AAPL"])
+    position = Position(TRADERS[0], BY_SYMBOL["AAPL"])
     for units, price in trades:
         position.trade(units, price, 0)
         if position.quantity == 0:
@@ -61,7 +61,7 @@ def test_a_position_that_is_flat_has_no_cost(trades):
 
 
 def test_what_is_closed_becomes_realised_and_turning_starts_anew():
-    position = Position(TRADERS[0], SUBJECTS["AAPL"])
+    position = Position(TRADERS[0], BY_SYMBOL["AAPL"])
     position.trade(10, 100, 0)
     position.trade(-4, 150, 0)
     assert (position.realised_cents, position.cost_cents) == (200, 600)
