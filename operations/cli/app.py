@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from cyclopts import App
 
-from operations.cli import doctor, fleet
+from operations.cli import doctor, fleet, keys, replay
 from operations.errors import OperationsError
 
 app = App(
@@ -19,6 +19,8 @@ app.command(fleet.check)
 app.command(fleet.status)
 app.command(fleet.env)
 app.command(doctor.doctor)
+app.command(replay.replay)
+app.command(keys.keys)
 
 
 def main() -> None:
