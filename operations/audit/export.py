@@ -41,7 +41,7 @@ Level = Annotated[int, Meta(ge=0, le=62)]
 class Range(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The content of range.json: where entries [first, end) stand in the chain and the tree."""
 
-    format: Literal["mts-audit/range/v1"] = FORMAT
+    format: Literal["mts-audit/range/v1"]
     origin: str
     first: Position
     end: Position
@@ -64,6 +64,7 @@ def describe(
     if not 0 <= first < end <= size:
         raise ValueError(f"entries {first} to {end} are no range of a log of {size} entries")
     return Range(
+        format=FORMAT,
         origin=origin,
         first=first,
         end=end,
