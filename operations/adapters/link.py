@@ -30,8 +30,8 @@ PENDING_BYTES = 64 * 1024 * 1024
 BATCHES_DISABLED = 10174  # error code of a stream without allow_atomic
 BATCHES_UNKNOWN = -1  # our own: the server is older than 2.12 and stored them one by one
 
-# Printable ASCII without space and wildcards.
-_TOKEN = re.compile(r"[!-)+-=?-~]+")
+# Printable ASCII without space, wildcards, and what the server would escape in its refusals.
+_TOKEN = re.compile(r"[!#-)+-=?-\[\]-~]+")
 _EVENT_ID = re.compile(r"[!-~]{1,128}")
 
 # The client turns the server's text into lower case, the subject too.
@@ -266,9 +266,17 @@ class Link:
         if found[1] == "subscription":
             self._violation = str(error)
             return
-        for place, message in enumerate(self._outgoing):
-            if message.subject.lower() == found[2] and place not in self._answers:
-                self._answer(place, Answer(denied=True))
+        meant = {
+            place: message.subject
+            for place, message in enumerate(self._outgoing)
+            if message.subject.lower() == found[2] and place not in self._answers
+        }
+        clear = len(set(meant.values())) == 1
+        for place in meant:
+            self._answer(
+                place,
+                Answer(denied=True) if clear else Answer(error="it or one spelt like it is denied"),
+            )
 
     async def _on_closed(self) -> None:
         self._broken.set()

@@ -134,8 +134,9 @@ class Publisher:
         """Put an event into the buffer; the future ends when the stream has it.
 
         Fills event_id, timestamp, actor and source where they are empty. Raises Rejected for an
-        event that can never be published, and BufferFull, or with `wait` waits for room. What the
-        server refuses later ends the future, and `flush`, with Denied or Rejected.
+        event that can never be published, and BufferFull, or with `wait` waits for room: a loop
+        over more events than the buffer holds needs it. What the server refuses later ends the
+        future, and `flush`, with Denied or Rejected.
         """
         filled = self._filled(event)
         return await self.publish_bytes(filled.subject, encode(filled), filled.event_id, wait=wait)
