@@ -54,6 +54,8 @@ demo: install
 # The documents that are generated from the source.
 contract: install
 	$(BIN)/python -m operations.cli.contract docs
+	$(BIN)/python -c 'from operations.adapters import accounts; print(accounts.deployed_configuration(), end="")' \
+		> deploy/nats.conf
 
 lock: install
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet 'uv>=0.13'

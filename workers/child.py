@@ -7,8 +7,9 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Protocol
 
 import psutil
 
@@ -21,15 +22,19 @@ CALM_SECONDS = 60.0  # after living this long, pauses start small again
 LOOK_SECONDS = 2.0
 STOP_PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 LONGEST_LINE_BYTES = 1024 * 1024
-NAME_WIDTH = 10
+
+
+class Say(Protocol):
+    """Where a line goes; `source` names the worker that wrote it."""
+
+    def __call__(self, text: str, source: str = ...) -> None:
+        """Record a line."""
 
 
 class Child:
     """A worker that is kept running until `stop`."""
 
-    def __init__(
-        self, name: str, environment: Mapping[str, str], url: str, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str], url: str, say: Say) -> None:
         self.name = name
         self._environment = environment
         self._url = url
@@ -109,7 +114,7 @@ class Child:
                 continue
             if not line:
                 break
-            self._say(f"{self.name:{NAME_WIDTH}} | {line.decode(errors='replace').rstrip()}")
+            self._say(line.decode(errors="replace").rstrip(), self.name)
         return await process.wait()
 
     def _ask(self) -> tuple[bool, str]:

@@ -4,8 +4,10 @@ A worker writes to its standard output. The supervisor collects the lines of all
 start, the newest in <home> and older ones in <home>/logs, so that the newest log is easy to find.
 """
 
+import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -14,10 +16,12 @@ import structlog
 from structlog.typing import Processor
 
 from operations.adapters.fleet_files import LOG_PATTERN
-from operations.clock import NANOSECONDS, now_ns
+from operations.clock import NANOSECONDS, now_ns, rfc3339
 from operations.config import Log, Settings
 
 MEGABYTE = 1_000_000
+FLEET = "fleet"  # the source of what the supervisor says
+WIDTH = 10
 
 
 def configure(settings: Log, stream: TextIO | None = None) -> None:
@@ -66,6 +70,7 @@ class FleetLog:
         self._old = self._home / "logs"
         self._limit = settings.log.max_mb * MEGABYTE
         self._keep = settings.log.keep
+        self._json = settings.log.format == "json"
         self._open()
 
     @property
@@ -73,10 +78,34 @@ class FleetLog:
         """The file that is written at the moment."""
         return self._path
 
-    def write(self, line: str) -> None:
-        """Append one line."""
-        self._file.write(line + "\n")
-        self._size += len(line) + 1
+    def say(self, text: str, source: str = FLEET) -> None:
+        """Record what the fleet says, or pass on a line of a worker; both also to the terminal.
+
+        As JSON a worker's line is passed on as it is, because it names its worker itself.
+        """
+        shown = text
+        lines = text.splitlines() or [""]
+        if self._json:
+            fields = {
+                "event": text,
+                "level": "info",
+                "timestamp": rfc3339(now_ns()),
+                "worker": FLEET,
+            }
+            lines = [json.dumps(fields)] if source == FLEET else lines
+            shown = "\n".join(lines)
+        elif source == FLEET:
+            lines = [f"{FLEET:{WIDTH}} | {rfc3339(now_ns())} {line}" for line in lines]
+        else:
+            lines = [f"{source:{WIDTH}} | {line}" for line in lines]
+            shown = "\n".join(lines)
+        self._write("\n".join(lines) + "\n")
+        with suppress(OSError):  # the terminal may be gone; the file is not
+            print(shown, flush=True)  # noqa: T201 (the fleet in the foreground)
+
+    def _write(self, text: str) -> None:
+        self._file.write(text)
+        self._size += len(text)
         if self._size >= self._limit and self._path.name != _name_now():
             self._file.close()
             self._open()

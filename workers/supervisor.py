@@ -8,7 +8,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from operations.adapters import credentials, fleet_files, provision
 from operations.config import Settings
 from operations.errors import OperationsError
 from workers import WORKERS, health, logs, servers
-from workers.child import Child, leftover_workers
+from workers.child import Child, Say, leftover_workers
 from workers.nats_server import NatsServer
 from workers.postgres_server import PostgresServer
 
@@ -36,7 +35,7 @@ EXIT_RUNNING = 1
 class Supervisor:
     """One run of the fleet."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, say: Say) -> None:
         self._settings = settings
         self._say = say
         self._stopping = asyncio.Event()
@@ -195,30 +194,15 @@ def up() -> int:
 
 def _run_logged(settings: Settings) -> int:
     log = logs.FleetLog(settings)
-    say = _speaker(log)
-    say(f"starting the fleet of {settings.home}, process {os.getpid()}; log {log.path}")
+    log.say(f"starting the fleet of {settings.home}, process {os.getpid()}; log {log.path}")
     try:
-        asyncio.run(Supervisor(settings, say).run())
+        asyncio.run(Supervisor(settings, log.say).run())
     except OperationsError as error:
-        say(f"cannot start: {error}")
+        log.say(f"cannot start: {error}")
         return 1
     finally:
         log.close()
     return 0
-
-
-def _speaker(log: logs.FleetLog) -> Callable[[str], None]:
-    """Return what writes a line of the fleet to the log and, while anybody reads, the terminal."""
-
-    def say(text: str) -> None:
-        for line in text.splitlines():
-            log.write(line if " | " in line[:14] else f"fleet      | {line}")
-        try:
-            print(text, flush=True)
-        except OSError:
-            return  # the terminal is gone; the file is not
-
-    return say
 
 
 def initialise() -> int:

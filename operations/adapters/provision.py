@@ -13,10 +13,11 @@ from importlib import resources
 from typing import Any
 
 import asyncpg
-import nats
+import msgspec
+import nats.errors
 from nats.aio.client import Client
 
-from operations.adapters import accounts, credentials
+from operations.adapters import accounts, credentials, wire
 from operations.audit import note
 from operations.clock import NANOSECONDS
 from operations.config import Settings
@@ -71,20 +72,15 @@ def prove_durable_writes(monitor_url: str) -> None:
 
 async def connect_admin(settings: Settings) -> Client:
     """Connect as the user that may make streams; Retryable when the server does not answer."""
-    user = settings.nats.admin_user or accounts.ADMIN
-    url = credentials.nats_url(settings)
     password = credentials.read_secret(credentials.nats_secret_file(settings, accounts.ADMIN))
-    try:
-        return await nats.connect(
-            url,
-            user=user,
-            password=password,
-            inbox_prefix=accounts.inbox(user).encode(),
-            allow_reconnect=False,
-            connect_timeout=int(TIMEOUT_SECONDS),
-        )
-    except (nats.errors.Error, OSError) as error:
-        raise Retryable(f"cannot connect to NATS at {url} as {user}: {error!r}") from error
+    nats = msgspec.structs.replace(
+        settings.nats,
+        url=credentials.nats_url(settings),
+        user=settings.nats.admin_user or accounts.ADMIN,
+        password=password,
+        inbox="",
+    )
+    return await wire.connect(nats, "provision")
 
 
 async def provision_stream(settings: Settings) -> None:

@@ -143,9 +143,18 @@ async def connect(settings: Nats, name: str, **options: Any) -> WireClient:
             pending_size=PENDING_BYTES,
             error_cb=on_error,
             tls=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else None,
-            **({"allow_reconnect": False, "max_reconnect_attempts": 0} | options),
+            # With 0 attempts nats-py 2.16 would try a server that refuses without end.
+            **(
+                {
+                    "allow_reconnect": False,
+                    "max_reconnect_attempts": 1,
+                    "reconnect_time_wait": 0.1,
+                }
+                | options
+            ),
         )
     except (OSError, nats.errors.Error, TimeoutError) as error:
+        await client.close()
         raise Retryable(f"cannot connect to NATS at {url} as {settings.user!r}: {error}") from error
     return client
 

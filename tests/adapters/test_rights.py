@@ -1,0 +1,119 @@
+"""Does a real server keep every user to its rights?"""
+
+import json
+
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from support import NatsHandle, eventually
+
+from operations.adapters import accounts
+
+pytestmark = pytest.mark.integration
+
+
+class Listener:
+    """Collects what a client is told about its own mistakes."""
+
+    def __init__(self):
+        self.errors: list[str] = []
+
+    async def hear(self, error: Exception):
+        self.errors.append(str(error))
+
+    def refused(self, kind: str, subject: str) -> bool:
+        return any(
+            f"permissions violation for {kind}" in one and subject.lower() in one
+            for one in map(str.lower, self.errors)
+        )
+
+
+REFUSED_PUBLISH = [
+    ("publisher", "mts.v1.operations.halt.requested"),
+    ("publisher", "ops.v1.audit.checkpoint"),
+    ("publisher", "$JS.API.STREAM.INFO.MTS"),
+    ("oms", "mts.v1.operations.command.halt"),
+    ("oms", "mts.v1.portfolio.nav.marked"),
+    ("operator", "mts.v1.trading.order.submitted"),
+    ("operator", "$JS.API.STREAM.PURGE.MTS"),
+    ("auditor", "mts.v1.trading.order.submitted"),
+    ("auditor", "$JS.API.CONSUMER.MSG.NEXT.MTS.audit"),
+    ("audit", "$JS.API.CONSUMER.MSG.NEXT.MTS.checkpoint"),
+    ("audit", "ops.v1.audit.checkpoint"),
+    ("checkpoint", "$JS.ACK.MTS.audit.1.1.1.1.1"),
+    ("projection", "$JS.API.STREAM.INFO.MTS"),
+]
+REFUSED_SUBSCRIBE = [
+    ("publisher", "mts.v1.>"),
+    ("publisher", "_INBOX_operator.>"),
+    ("oms", "mts.v1.trading.>"),
+    ("operator", "mts.v1.trading.>"),
+    ("auditor", "mts.v1.>"),
+    ("audit", "mts.v1.>"),
+    ("checkpoint", "_INBOX_audit.>"),
+]
+
+
+async def test_the_server_refuses_what_the_table_does_not_allow(nats_server: NatsHandle):
+    for kind, cases in (("publish", REFUSED_PUBLISH), ("subscription", REFUSED_SUBSCRIBE)):
+        for user, subject in cases:
+            listener = Listener()
+            client = await nats_server.connect(user, error_cb=listener.hear)
+            if kind == "publish":
+                await client.publish(subject, b"{}")
+            else:
+                await client.subscribe(subject)
+            await client.flush()
+            await eventually(
+                lambda kind=kind, subject=subject, listener=listener: listener.refused(
+                    kind, subject
+                ),
+                message=f"{user} is refused to {kind} {subject}",
+            )
+            await client.close()
+
+
+async def test_the_stream_holds_nothing_that_was_refused(nats_server: NatsHandle):
+    for user, subject in REFUSED_PUBLISH:
+        client = await nats_server.connect(user, error_cb=Listener().hear)
+        await client.publish(subject, b"{}")
+        await client.flush()
+        await client.close()
+    admin = await nats_server.connect()
+    info = await admin.request("$JS.API.STREAM.INFO.MTS", b"")
+    await admin.close()
+    assert json.loads(info.data)["state"]["messages"] == 0
+
+
+async def test_every_worker_reads_the_stream_through_its_own_consumer(nats_server: NatsHandle):
+    publisher = await nats_server.connect("publisher")
+    await publisher.jetstream().publish("mts.v1.trading.order.submitted", b"{}")
+    await publisher.close()
+    for user, consumer in (
+        ("audit", "audit"),
+        ("checkpoint", "checkpoint"),
+        ("auditor", accounts.REBUILD),
+    ):
+        client = await nats_server.connect(user)
+        answer = await client.request(
+            f"$JS.API.CONSUMER.MSG.NEXT.MTS.{consumer}", b"1", timeout=5, old_style=True
+        )
+        assert answer.data == b"{}"
+        reset = await client.request(
+            f"$JS.API.CONSUMER.RESET.MTS.{consumer}", json.dumps({"seq": 1}).encode()
+        )
+        assert "error" not in json.loads(reset.data)
+        await client.close()
+
+
+async def test_a_wrong_password_does_not_get_in(nats_server: NatsHandle):
+    client = Client()
+    with pytest.raises(nats.errors.Error):
+        await client.connect(
+            nats_server.url,
+            user="audit",
+            password="guess",
+            allow_reconnect=False,
+            error_cb=Listener().hear,
+        )
+    await client.close()
