@@ -31,6 +31,12 @@ SEEDS = (
     b'{"actor":"' + b"x" * 256 + b'","subject_id":"' + b"y" * 257 + b'"}',
     '{"actor":"zoë-行-😀","subject_id":"'.encode() + "é".encode() * 128 + b'"}',
     b'{"actor":"\xff","subject_id":"\xc0\x80"}',
+    b'{"actor":"a","d":[' + b"{}," * 70 + b'{"k":"\\"[\\\\"}],"subject_id":"many brackets"}',
+    b'{"actor":"a","d":['
+    + b'{"k":["]"]},' * 40
+    + b"[" * 62
+    + b"]" * 62
+    + b'],"subject_id":"\\u005b"}',
     b'{"data":{"actor":"nested","subject_id":"nested"},"subject_id":"top"}',
     b'[{"actor":"in a list"}]',
     b'"actor"',

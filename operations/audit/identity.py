@@ -29,12 +29,15 @@ class _Identity(msgspec.Struct, gc=False):
     subject_id: str = ""
 
 
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b'{}[]"'))
+
 _decode = msgspec.json.Decoder(_Identity).decode
 
 
 def identify(data: bytes) -> tuple[bytes, bytes]:
     """Return actor and subject id of a payload, each empty if absent."""
-    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:  # so it cannot be nested deeper
+    if _is_shallow(data):
         try:
             if not data.isascii():
                 data.decode()
@@ -49,6 +52,21 @@ def identify(data: bytes) -> tuple[bytes, bytes]:
                 subject_id if len(subject_id) <= MAX_BYTES else b"",
             )
     return identify_by_the_rule(data)
+
+
+def _is_shallow(data: bytes) -> bool:
+    """Say whether JSON is nested at most MAX_DEPTH deep; what is not JSON may be called deep."""
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        return True
+    if b"\\" in data:  # escapes are read from left to right, so these two replacements are enough
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside = b"".join(data.translate(_ONE_KIND, _NO_BRACKETS).split(b'"')[::2])
+    for _ in range(MAX_DEPTH):  # each round takes away what is innermost
+        fewer = outside.replace(b"[]", b"")
+        if len(fewer) == len(outside):
+            break
+        outside = fewer
+    return not outside
 
 
 def identify_by_the_rule(data: bytes) -> tuple[bytes, bytes]:
@@ -66,7 +84,10 @@ def identify_by_the_rule(data: bytes) -> tuple[bytes, bytes]:
 
 
 def depth(text: str) -> int:
-    """How deep objects and arrays are nested, brackets inside strings not counted."""
+    """How deep objects and arrays are nested, brackets inside strings not counted.
+
+    Stops at the first place that is too deep, because nobody needs to know how much too deep.
+    """
     deepest = level = 0
     in_string = escaped = False
     for character in text:
@@ -78,6 +99,8 @@ def depth(text: str) -> int:
         elif character in "{[":
             level += 1
             deepest = max(deepest, level)
+            if level > MAX_DEPTH:
+                break
         elif character in "}]":
             level -= 1
     return deepest
