@@ -17,7 +17,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
-from operations.adapters import accounts, credentials, wire
+from operations.adapters import accounts, credentials, roster_files, wire
 from operations.audit import note
 from operations.clock import NANOSECONDS
 from operations.config import Settings
@@ -304,6 +304,7 @@ async def _apply(database: asyncpg.Connection, name: str, sql: str, digest: str)
 async def provision(settings: Settings) -> None:
     """Make everything the workers need, on embedded or external servers; safe to repeat."""
     ensure_keys(settings)
+    roster_files.ensure_development(settings)
     await provision_stream(settings)
     await provision_database(settings)
 

@@ -7,7 +7,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from operations import config
-from operations.adapters import credentials
+from operations.adapters import credentials, roster_files
 from operations.clock import now_ns, rfc3339
 from operations.errors import Rejected
 from operations.signing import keys as signing_keys
@@ -89,7 +89,7 @@ def sign_roster(body: Path, /, *, root: Path, to: Path) -> None:
         found = msgspec.json.decode(body.read_bytes(), type=Body)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected(f"cannot read the roster {body}: {error}") from error
-    key = signing_keys.parse_private(credentials.read_secret(root))
+    key = roster_files.read_private(root)
     to.write_bytes(roster.sign(found, key))
     print(f"roster version {found.version} with {len(found.members)} members in {to}")
 
@@ -109,11 +109,8 @@ def check_roster(file: Path, /, *, root: Path, lowest_version: int = 1) -> None:
     lowest_version
         Highest version seen before; nothing older is accepted.
     """
-    try:
-        document, key = file.read_bytes(), signing_keys.parse_public(root.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise Rejected(f"cannot read the roster or the root key: {error}") from error
-    known = roster.verify(document, key, lowest_version, config.load().environment)
+    key = roster_files.read_public(root)
+    known = roster_files.read_roster(file, key, lowest_version, config.load().environment)
     mark = ", marked development" if known.body.development else ""
     print(f"version {known.body.version} of {known.body.issued_at}, signature holds{mark}")
     for member in known.body.members:
