@@ -20,7 +20,7 @@ from audit_logs import (
 from operations.audit import chain, export, note, proof, standalone
 from operations.audit import entry as entries
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration  # real processes
 
 LOG = sample_log()
 SIZE = LOG.size
