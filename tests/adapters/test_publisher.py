@@ -3,6 +3,7 @@
 import asyncio
 import json
 from decimal import Decimal
+from random import Random
 
 import pytest
 from support import eventually
@@ -123,6 +124,35 @@ async def test_a_paused_server_gets_each_event_once_when_it_goes_on(nats_server)
             nats_server.resume()
         await publisher.flush(30)
     assert await orders(nats_server) == [f"ord-{number}" for number in range(300)]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_three_publishers_keep_their_order_through_random_faults(nats_server, seed):
+    random, numbers = Random(seed), range(2500)
+
+    async def publish(name, atomic):
+        options = {"atomic_batches": atomic, "buffer_events": 200, "acknowledge_seconds": 0.4}
+        async with Publisher(access(nats_server), drain_seconds=60, **options) as publisher:
+            for number in numbers:
+                subject, payload = f"mts.v1.trading.{name}", str(number).encode()
+                await publisher.publish_bytes(subject, payload, str(number), wait=True)
+                if random.random() < 0.01:
+                    await asyncio.sleep(random.random() * 0.02)
+
+    tasks = [asyncio.create_task(publish(name, name != "b")) for name in "abc"]
+    while not all(task.done() for task in tasks):
+        await asyncio.sleep(random.random() / 2)
+        if random.random() < 0.5:
+            nats_server.kill()
+            await asyncio.to_thread(nats_server.start)
+        else:
+            nats_server.pause()
+            await asyncio.sleep(random.random())
+            nats_server.resume()
+    await asyncio.gather(*tasks)
+    found = [(each.subject[-1], int(each.data)) for each in await stored(nats_server)]
+    for name in "abc":
+        assert [number for owner, number in found if owner == name] == list(numbers)
 
 
 async def test_a_backlog_goes_as_atomic_batches(nats_server):
