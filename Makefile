@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: all install up down format lint types imports unit test bench demo contract lock clean
+.PHONY: all install up down format lint types imports unit test bench fuzz demo contract lock clean
 
 # What a change needs before it is committed: seconds, no servers.
 all: format lint types imports unit
@@ -47,6 +47,10 @@ test: lint types imports
 
 bench: install
 	$(BIN)/python bench/run.py
+
+# A million mutated payloads: do both readers of the one frozen rule agree?
+fuzz: install
+	$(BIN)/python bench/fuzz_identity.py
 
 demo: install
 	$(BIN)/mts demo

@@ -187,6 +187,9 @@ def test_the_files_have_one_form_only():
         CONSISTENCY,
     ):
         refused(changed)
+    refused(lines_changed(INCLUSION, 0, "x"), "an inclusion proof starts with c2sp.org")
+    refused(INCLUSION.partition("\n\n")[0], "a blank line and a signed checkpoint")
+    refused(lines_changed(INCLUSION, 2, f"index {2**63}"), "fewer than")
     for number, line in ((0, "old 050"), (0, "old -1"), (0, "new 50"), (0, None), (1, "?")):
         growth_refused(lines_changed(CONSISTENCY, number, line), LOG.note(OLD))
     growth_refused(INCLUSION, LOG.note(OLD), "is not `old <number>`")

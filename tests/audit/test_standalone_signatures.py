@@ -7,19 +7,79 @@ from hashlib import sha256
 import pytest
 from audit_logs import vectors
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 
 from operations.audit import note, standalone
 
 pytestmark = pytest.mark.unit
 
 
+def key_text(public, name="a", kind=note.ED25519):
+    """Return a public key in text form, whatever it is worth."""
+    data = kind + public
+    key_id = sha256(name.encode() + b"\n" + data).hexdigest()[:8]
+    return f"{name}+{key_id}+{base64.b64encode(data).decode()}"
+
+
+def test_a_key_that_is_damaged_or_weak_is_no_key():
+    good = note._signer("a", bytes(32)).verifier.public
+    assert list(standalone.parse_keys(f"\n{key_text(good)}\n").values()) == [good]
+    for reason, text in (
+        ("there is no public key", " \n"),
+        ("the key .* is not base64", key_text(good)[:-1]),
+        ("the key .* is not base64", key_text(good) + "\ud800"),
+        ("is not <name>", key_text(good, kind=b"\x04")),
+        ("is not <name>", key_text(good + b"\x00")),
+        ("is not <name>", key_text(good, name="")),
+        ("key id of 'b' does not belong", "b" + key_text(good)[1:]),
+        ("is weak: anyone could sign", key_text(bytes(32))),
+        ("is weak: anyone could sign", key_text(b"\x01" + bytes(31))),
+        ("is weak: anyone could sign", key_text(b"\xff" * 32)),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            standalone.parse_keys(text)
+
+
+def test_a_signature_has_one_form_only():
+    signer = note._signer("a", bytes(32))
+    signed = signer.sign("a\n7\n" + base64.b64encode(bytes(32)).decode() + "\n")
+    keys = standalone.parse_keys(str(signer.verifier))
+    assert standalone.open_checkpoint(signed, keys).size == 7
+    assert signed.endswith("=\n")
+    for changed in (
+        signed[:-2] + "\n",
+        signed[:-3] + "?=\n",
+        signed.replace("\u2014 a", "\u2014  "),
+    ):
+        with pytest.raises(ValueError, match=r"."):
+            standalone.open_checkpoint(changed, keys)
+
+
+def test_a_note_has_the_limits_of_every_note():
+    signer = note._signer("a", bytes(32))
+    text = "a\n7\n" + base64.b64encode(bytes(32)).decode() + "\n"
+    keys = standalone.parse_keys(str(signer.verifier))
+    strange = "\u2014 witness.example AAAAAAAA\n"
+    assert standalone.open_checkpoint(signer.sign(text) + strange * 99, keys).size == 7
+    hidden = text + "\x1b\n"
+    signature = Ed25519PrivateKey.from_private_bytes(signer.seed).sign(hidden.encode())
+    for changed in (
+        signer.sign(text) + strange * 100,
+        signer.sign(text)[:-1],
+        f"{hidden}\n{signer._line(signature)}",
+        text,
+    ):
+        with pytest.raises(ValueError, match="there is no signed checkpoint"):
+            standalone.open_checkpoint(changed, keys)
+
+
 def judge(public, message, signature):
     """Return what the note rule says: key accepted at load, and signature valid."""
     try:
-        name, data = "a", note.ED25519 + public
-        key_id = sha256(name.encode() + b"\n" + data).hexdigest()[:8]
-        note.parse_verifier(f"{name}+{key_id}+{base64.b64encode(data).decode()}")
+        note.parse_verifier(key_text(public))
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (note.NoteError, InvalidSignature):
         return False
