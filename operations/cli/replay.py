@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -21,6 +21,13 @@ from operations.events.base import Environment
 
 USER = "publisher"
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
+
+
+class _Options(NamedTuple):
+    speed: float
+    skip_invalid: bool
+    environment: Environment
+    currency: str
 
 
 def replay(
@@ -62,47 +69,52 @@ def replay(
     output
         How the result is printed.
     """
-    factor = _factor(speed)
+    options = _Options(_factor(speed), skip_invalid, environment, currency)
     settings = config.load()
     folder = settings.path("replays")
     recording = recordings.open_recording(file)
-    state = recordings.load_state(folder, recording)
-    if not resume:
-        state = Replay(str(file))
-    elif state.finished:
+    state = recordings.load_state(folder, recording) if resume else Replay(str(file))
+    if state.finished:
         print(f"{file} was replayed to its end; leave --resume out to replay it again")
         return 0
     started_ns, before = monotonic_ns(), state.events
-    with _progress(recording) as progress:
-        task = progress.add_task(file.name, total=recording.lines, completed=state.line)
+    if not _run(settings, recording, state, options):
+        return INTERRUPTED
+    seconds = (monotonic_ns() - started_ns) / NANOSECONDS
+    _print(recording, state, state.events - before, seconds, output)
+    return 0
 
-        async def run() -> None:
+
+def _run(settings: Settings, recording: Recording, state: Replay, options: _Options) -> bool:
+    """Publish what is left, with a bar; return False, and say how to go on, after Ctrl-C."""
+    with _progress(recording) as progress:
+        task = progress.add_task(recording.path.name, total=recording.lines, completed=state.line)
+
+        async def publish() -> None:
             async with Publisher(access(settings), actor=USER) as publisher:
                 await Replayer(
                     recording,
                     publisher,
                     state,
-                    folder,
-                    speed=factor,
-                    skip_invalid=skip_invalid,
-                    environment=environment,
-                    currency=currency,
+                    settings.path("replays"),
+                    speed=options.speed,
+                    skip_invalid=options.skip_invalid,
+                    environment=options.environment,
+                    currency=options.currency,
                     on_progress=lambda now: progress.update(task, completed=now.line),
                 ).run()
 
         try:
-            asyncio.run(run())
+            asyncio.run(publish())
         except KeyboardInterrupt:
             progress.stop()
             print(
                 f"stopped after line {state.line} of {recording.lines}; "
-                f"go on with: mts replay {file} --resume",
+                f"go on with: mts replay {recording.path} --resume",
                 file=sys.stderr,
             )
-            return INTERRUPTED
-    seconds = (monotonic_ns() - started_ns) / NANOSECONDS
-    _print(recording, state, state.events - before, seconds, output)
-    return 0
+            return False
+    return True
 
 
 def access(settings: Settings) -> Access:
