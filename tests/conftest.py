@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from support import (
     Database,
+    Fleet,
     NatsHandle,
     Servers,
     make_home,
@@ -55,3 +56,13 @@ def fleet_settings() -> Iterator[Settings]:
     home = make_home()
     yield settings_for(home)
     remove_home(home)
+
+
+@pytest.fixture
+def fleet(fleet_settings: Settings) -> Iterator[Fleet]:
+    """A fleet that is not started yet; whatever the test leaves running is stopped."""
+    one = Fleet(fleet_settings)
+    try:
+        yield one
+    finally:
+        one.end()

@@ -5,7 +5,11 @@
 
 import asyncio
 import inspect
+import re
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,13 +20,16 @@ from typing import Any, TypeVar
 import asyncpg
 import msgspec
 import nats
+import psutil
 from nats.aio.client import Client
 
-from operations.adapters import accounts, credentials, provision
-from operations.config import Log, Nats, Postgres, Settings
+from operations.adapters import accounts, credentials, fleet_files, provision
+from operations.cli.fleet import ask
+from operations.config import Http, Log, Nats, Postgres, Settings, subprocess_environment
+from workers import WORKERS
 from workers.nats_server import NatsServer
 from workers.postgres_server import PostgresServer
-from workers.servers import free_port
+from workers.servers import free_port, running_with
 
 T = TypeVar("T")
 POLL_SECONDS = 0.02
@@ -77,12 +84,30 @@ def remove_home(home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
 
 
+def free_ports(count: int) -> int:
+    """Return the first of several neighbouring ports that nobody listens on."""
+    while True:
+        first = free_port()
+        if all(is_free(port) for port in range(first, first + count)):
+            return first
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        try:
+            listener.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
 def settings_for(home: Path, **sections: Any) -> Settings:
     """Return settings of servers on free ports below a folder."""
     return Settings(
         home=str(home),
         nats=Nats(port=free_port(), monitor_port=free_port()),
         postgres=Postgres(port=free_port()),
+        http=Http(port=free_ports(1 + len(WORKERS))),
         log=Log(level="debug"),
         **sections,
     )
@@ -164,6 +189,73 @@ class PostgresHandle(PostgresServer):
     def resume(self) -> None:
         assert self._process
         self._process.resume()
+
+
+class Fleet:
+    """A whole fleet below a folder of its own, run by the commands that people use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to mean this fleet."""
+        return subprocess_environment(
+            {
+                "MTS_HOME": self.settings.home,
+                "MTS_NATS_PORT": str(self.settings.nats.port),
+                "MTS_NATS_MONITOR_PORT": str(self.settings.nats.monitor_port),
+                "MTS_POSTGRES_PORT": str(self.settings.postgres.port),
+                "MTS_HTTP_PORT": str(self.settings.http.port),
+            }
+        )
+
+    def mts(self, *arguments: str, code: int | None = 0) -> str:
+        """Run `mts` with arguments; returns what it said, fails on another exit code."""
+        program = Path(sys.executable).with_name("mts")
+        result = subprocess.run(
+            [program, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        said = result.stdout + result.stderr
+        assert code in (None, result.returncode), f"exit code {result.returncode}:\n{said}"
+        return said
+
+    def status(self) -> dict[str, Any]:
+        """What the supervisor says about every part."""
+        return ask(self.settings)
+
+    def pid(self, part: str) -> int:
+        """Process id of a part, or of the supervisor for `fleet`; 0 when it does not run."""
+        if part == "fleet":
+            running = fleet_files.holder(self.settings)
+            return running.pid if running else 0
+        condition = self.status()["conditions"].get(part, {})
+        found = re.match(r"process (\d+)", condition.get("detail", ""))
+        return int(found.group(1)) if found else 0
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process of this fleet, known by its folder."""
+
+        def matches(process: psutil.Process) -> bool:
+            folder = self.settings.home
+            return (
+                any(folder in word for word in process.cmdline())
+                or process.cwd().startswith(folder)
+                or process.environ().get("MTS_HOME") == folder
+            )
+
+        return running_with(matches)
+
+    def end(self) -> None:
+        """Stop it however it is, so that nothing of a failed test stays."""
+        self.mts("stop", "--seconds", "20", code=None)
+        for process in self.processes():
+            process.kill()
 
 
 class Database:

@@ -180,9 +180,9 @@ def _kernel_clock_state() -> int:
 
 def _rights(settings: Settings) -> Line:
     wrong = []
-    for name in ("secrets", "keys"):
+    for name, pattern in (("secrets", "*"), ("keys", "*.key")):
         folder = settings.path(name)
-        files = sorted(folder.glob("*")) if folder.exists() else []
+        files = sorted(folder.glob(pattern)) if folder.exists() else []
         wrong += [f"chmod 600 {file}" for file in files if file.stat().st_mode & 0o077]
         if folder.exists() and folder.stat().st_mode & 0o077:
             wrong.append(f"chmod 700 {folder}")
