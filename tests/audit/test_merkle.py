@@ -209,6 +209,17 @@ def test_a_consistency_proof_that_was_touched_fails():
         assert not merkle.verify_consistency(-old, new, old_root, new_root, proof)
 
 
+def test_a_consistency_proof_that_goes_on_above_the_root_fails():
+    # Roots made to fit the extra hash: only the shape of the proof gives it away.
+    old_root, new_root, extra = naive_root(0, 3), naive_root(0, 7), bytes(32)
+    proof = [*merkle.consistency_proof(3, 7, node), extra]
+    roots = merkle.node_hash(extra, old_root), merkle.node_hash(extra, new_root)
+    assert not merkle.verify_consistency(3, 7, *roots, proof)
+    above = merkle.node_hash(extra, naive_root(0, 7))
+    proof = [*merkle.inclusion_proof(2, 7, node), extra]
+    assert not merkle.verify_inclusion(LEAVES[2], 2, 7, proof, above)
+
+
 def test_a_rewritten_history_has_no_consistency_proof():
     source = random.Random(1)
     for _ in range(200):

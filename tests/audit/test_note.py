@@ -74,6 +74,7 @@ def test_keys_are_read_as_they_are_written():
         "",
         "PRIVATE+KEY+",
         str(KEY)[1:],
+        "x" + str(KEY),
         str(KEY).replace("example", "exampel"),
         str(KEY.verifier),
         "PRIVATE+KEY+a+0000000g+" + str(KEY).rpartition("+")[2],

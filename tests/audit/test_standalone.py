@@ -17,7 +17,7 @@ from audit_logs import (
     sample_log,
 )
 
-from operations.audit import chain, export, note, proof, standalone
+from operations.audit import chain, export, merkle, note, proof, standalone
 from operations.audit import entry as entries
 
 pytestmark = pytest.mark.integration  # real processes
@@ -316,6 +316,27 @@ def test_single_proofs_of_entries_are_checked(tmp_path):
         file.write_text(str(changed))
         found, result = run("--proof", file)
         assert found == code, (changed, result)
+
+
+def test_a_signed_entry_that_lies_about_its_place_is_tampering(tmp_path):
+    file = tmp_path / "proof"
+    log = SimulatedLog()
+    log.seal(deliveries(5))
+    log.entries[5] = entries.encode(entries.decode(log.entries[5])._replace(sequence=3))
+    log.hashes[5] = entries.link(log.previous(5), log.entries[5])
+    path = tuple(merkle.inclusion_proof(5, 6, log.node))
+    lie = proof.Inclusion(5, path, log.note(6), log.previous(5) + log.entries[5])
+    file.write_text(str(lie))
+    expect(TAMPERED, "entry 3 is not entry 5 of 6", "--proof", file)
+    log.previous = lambda _: bytes(32)
+    log.hashes[0] = entries.link(bytes(32), log.entries[0])
+    file.write_text(log.inclusion(0, 1))
+    expect(TAMPERED, "entry 0 is not entry 0 of 1", "--proof", file)
+    for text in ("", "\n\n", "x\n\n" + LOG.note(SIZE), LOG.note(SIZE)):
+        file.write_text(text)
+        expect(CANNOT, "cannot verify", "--proof", file)
+    file.write_text("old x\n\n" + LOG.note(SIZE))
+    expect(CANNOT, "no proof of an entry of this log", "--proof", file)
 
 
 def test_single_proofs_of_growth_are_checked(tmp_path):
