@@ -62,8 +62,19 @@ async def connection(settings: Postgres, name: str) -> AsyncIterator[asyncpg.Con
 
     After an error the outcome of a commit is unknown, so the connection is never used again.
     """
+    connected = await open_connection(settings, name)
     try:
-        connected = await asyncpg.connect(
+        yield connected
+    except _LOST as error:
+        raise Retryable(f"Postgres failed: {error or type(error).__name__}") from error
+    finally:
+        await _close(connected)
+
+
+async def open_connection(settings: Postgres, name: str) -> asyncpg.Connection:
+    """Connect to the database of the settings; raises Retryable."""
+    try:
+        return await asyncpg.connect(
             settings.dsn,
             password=secret("", settings.password_file) or None,
             timeout=CONNECT_SECONDS,
@@ -71,12 +82,6 @@ async def connection(settings: Postgres, name: str) -> AsyncIterator[asyncpg.Con
         )
     except (*_LOST, ValueError) as error:
         raise Retryable(f"cannot connect to Postgres as {name}: {error}") from error
-    try:
-        yield connected
-    except _LOST as error:
-        raise Retryable(f"Postgres failed: {error or type(error).__name__}") from error
-    finally:
-        await _close(connected)
 
 
 async def _close(connected: asyncpg.Connection) -> None:
@@ -124,8 +129,9 @@ class SealerLedger:
         if before != await head(self._connection, self._origin):
             raise Superseded("another sealer holds the log and works; standing by")
         await self._connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks "
-            "WHERE locktype = 'advisory' AND granted AND objid = (hashtext($1)::bigint & 4294967295)::oid AND pid <> pg_backend_pid()",
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+            "AND granted AND pid <> pg_backend_pid() "
+            "AND objid = (hashtext($1)::bigint & 4294967295)::oid",
             self._origin,
         )
         raise Superseded("another sealer held the log and did not move; its connection was ended")
@@ -291,3 +297,21 @@ async def stored_hashes(connected: asyncpg.Connection, size: int) -> AsyncIterat
     for first in range(0, size, HASHES_AT_ONCE):
         rows = await connected.fetch(query, first, min(size, first + HASHES_AT_ONCE))
         yield [row["hash"] for row in rows]
+
+
+async def edge(connected: asyncpg.Connection) -> list[tuple[int, int, bytes]]:
+    """Return level, tree size and hashes of the partial tiles, lowest level first."""
+    rows = await connected.fetch("SELECT level, size, hashes FROM audit.edge ORDER BY level")
+    return [(row["level"], row["size"], row["hashes"]) for row in rows]
+
+
+async def has_entries(connected: asyncpg.Connection) -> bool:
+    """Say whether there is any entry at all."""
+    return bool(await connected.fetchval("SELECT EXISTS (SELECT FROM audit.entry)"))
+
+
+async def first_beyond(connected: asyncpg.Connection, size: int) -> int | None:
+    """Return the first sequence at or after `size` that has a row, if there is one."""
+    query = "SELECT min(sequence) FROM audit.entry WHERE sequence >= $1"
+    first: int | None = await connected.fetchval(query, size)
+    return first

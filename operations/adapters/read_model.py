@@ -1,6 +1,9 @@
 """The read model in Postgres: rows of audit.event, and how far they reach, in one transaction."""
 
+import json
 from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
 
 import asyncpg
 
@@ -8,6 +11,7 @@ from operations.audit import entry
 from operations.audit.projection import Row, project
 
 NAME = "event"
+REFUSED = "refused by the database"
 
 
 async def position(connected: asyncpg.Connection) -> int:
@@ -57,4 +61,51 @@ async def _write(connected: asyncpg.Connection, rows: Sequence[Row]) -> None:
 
 def refusal(error: asyncpg.PostgresError) -> str:
     """Say in the row why its data is missing."""
-    return f"refused by the database: {error.args[0]}"
+    return f"{REFUSED}: {error.args[0]}"
+
+
+COMPARED_AT_ONCE = 2000
+
+
+async def first_drift(connected: asyncpg.Connection, size: int) -> tuple[int, str] | None:
+    """Return the first row that is not what its entry gives, and how it differs.
+
+    The read model may lag behind the log; rows it has not reached yet are no drift.
+    """
+    covered = min(size, await position(connected))
+    for first in range(0, covered, COMPARED_AT_ONCE):
+        end = min(covered, first + COMPARED_AT_ONCE)
+        query = "SELECT * FROM {} WHERE sequence >= $1 AND sequence < $2 ORDER BY sequence"
+        entries = await connected.fetch(query.format("audit.entry"), first, end)
+        events = await connected.fetch(query.format("audit.event"), first, end)
+        shown = {row["sequence"]: Row(*row.values()) for row in events}
+        for row in entries:
+            stored = shown.pop(row["sequence"], None)
+            difference = _difference(project(entry.decode(row["entry"])), stored)
+            if difference:
+                return row["sequence"], difference
+        if shown:
+            return min(shown), "the read model has a row that the log does not have"
+    extra = await connected.fetchval(
+        "SELECT min(sequence) FROM audit.event WHERE sequence >= $1", covered
+    )
+    return None if extra is None else (extra, "the read model has a row beyond its position")
+
+
+def _difference(expected: Row, stored: Row | None) -> str:
+    if stored is None:
+        return "the row is missing in the read model"
+    if stored.problem and stored.problem.startswith(REFUSED):
+        expected = expected._replace(data=None, problem=stored.problem)
+    for name, right, shown in zip(Row._fields, expected, stored, strict=True):
+        if name == "data" and right is not None and shown is not None:
+            if _json(str(right)) != _json(str(shown)):
+                return "column data differs from the payload of the entry"
+        elif right != shown:
+            return f"column {name} is {shown!r}, the entry gives {right!r}"
+    return ""
+
+
+def _json(text: str) -> Any:
+    """Decode JSON so that numbers compare by value, as jsonb keeps them."""
+    return json.loads(text, parse_int=Decimal, parse_float=Decimal)

@@ -106,3 +106,8 @@ def node_in(tiles: Mapping[Place, bytes]) -> Callable[[int, int], bytes]:
         return subtree_hash(hashes)
 
     return node
+
+
+def tile_hash(hashes: bytes) -> bytes:
+    """Return the hash of the complete subtree that a full tile spans."""
+    return subtree_hash(_split(hashes))

@@ -1,0 +1,155 @@
+"""Something is wrong with the log: what was done to it, and where does it begin?
+
+Asked only after a scan found a difference. The answer compares three things for each row: the
+sequence it stands at against the one its bytes claim, its stored hash against the hash of its
+bytes, and its stored hash against the leaf that a signed checkpoint commits to (`signed_leaf`,
+None where no signature reaches). The first row that differs decides the class, together with what
+follows it.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from operations.audit.entry import link, sequence_of
+from operations.audit.findings import AuditFinding, Tampering
+from operations.audit.merkle import leaf_hash
+
+SignedLeaf = Callable[[int], bytes | None]
+"""Return the leaf hash that a signature commits to for a sequence, or None if none does."""
+
+
+class LogRow(NamedTuple):
+    """A row as it lies in the database."""
+
+    sequence: int
+    entry: bytes
+    hash: bytes
+
+
+class _Seen:
+    """The first difference of each kind, -1 where there was none, and what follows from all."""
+
+    def __init__(self, first: int) -> None:
+        self.missing = -1  # a sequence has no row
+        self.doubled = -1  # a sequence has two rows
+        self.moved = -1  # the bytes claim another sequence, and are signed for that one
+        self.unlinked = -1  # the stored hash is not the hash of the bytes
+        self.unsigned = -1  # the stored hash is not the signed one
+        self.resigned = -1  # after an unsigned one, a row agrees with the signature again
+        self.leaves_known = False  # a signature reaches at least one of the rows
+        self.beyond = False  # there are rows at or after the size of the log
+        self.last_claim = 0  # what the last row claims to be, minus the place it stands at
+        self.claims = 0  # the sum of such differences, and of their squares: both are 0 when
+        self.claims_squared = 0  # rows only changed places
+        self.end = first  # one past the last row
+
+
+class Diagnosis:
+    """Feed it the rows from `first` on, sorted; then `finish`.
+
+    `size` is how many entries the log must have: the larger of what its head and its newest
+    signature say. `hashes_are_signed` says whether the stored hashes, whatever the entries are,
+    give the signed root: where no leaf is known, it tells an edit from a rehashed one.
+    """
+
+    def __init__(
+        self,
+        first: int,
+        size: int,
+        hash_before: bytes,
+        signed_leaf: SignedLeaf,
+        *,
+        hashes_are_signed: bool,
+    ) -> None:
+        self._first = first
+        self._size = size
+        self._previous = hash_before
+        self._signed_leaf = signed_leaf
+        self._hashes_are_signed = hashes_are_signed
+        self._seen = _Seen(first)
+
+    def feed(self, rows: Iterable[LogRow]) -> None:
+        """Look at the next rows."""
+        for row in rows:
+            if row.sequence >= self._size and sequence_of(row.entry) >= self._size:
+                self._seen.beyond = True
+                return
+            _compare(self._seen, row, self._previous, self._signed_leaf)
+            self._previous = row.hash
+
+    def finish(self) -> AuditFinding | None:
+        """Return class and place of the first change; None if these rows are what they must be."""
+        seen, first, size = self._seen, self._first, self._size
+        if seen.end <= first < size:
+            if first:
+                detail = f"no entries from {first} to {size - 1}"
+                return _found(Tampering.TRUNCATION, first, detail)
+            return _found(Tampering.MISSING_CHAIN, 0, f"none of the {size} entries is there")
+        if not seen.leaves_known and seen.unlinked > first and not self._hashes_are_signed:
+            seen.unsigned = seen.unlinked - 1
+        return _classify(seen, size)
+
+
+def _compare(seen: _Seen, row: LogRow, previous: bytes, signed_leaf: SignedLeaf) -> None:
+    at, own = row.sequence, sequence_of(row.entry)
+    if at > seen.end and seen.missing < 0:
+        seen.missing = seen.end
+    if at < seen.end and seen.doubled < 0:
+        seen.doubled = at
+    seen.end = at + 1
+    leaf, signed = leaf_hash(row.hash), signed_leaf(at)
+    seen.leaves_known = seen.leaves_known or signed is not None
+    signed_there = signed_leaf(own)
+    seen.last_claim = 0
+    if own != at and (signed_there == leaf or (signed is None and signed_there is None)):
+        seen.moved = at if seen.moved < 0 else seen.moved
+        seen.last_claim = own - at
+        seen.claims += own - at
+        seen.claims_squared += own * own - at * at
+    if link(previous, row.entry) != row.hash and seen.unlinked < 0:
+        seen.unlinked = at
+    if signed is not None and leaf != signed and seen.unsigned < 0:
+        seen.unsigned = at
+    if leaf == signed and 0 <= seen.unsigned < at and seen.resigned < 0:
+        seen.resigned = at
+
+
+def _classify(  # noqa: PLR0911 (one return for each class)
+    seen: _Seen, size: int
+) -> AuditFinding | None:
+    if seen.doubled >= 0:
+        return _found(Tampering.INSERTION, seen.doubled, "two rows have this sequence")
+    if seen.moved >= 0:
+        return _moved(seen)
+    if seen.missing >= 0:
+        return _found(Tampering.DELETION, seen.missing, "the row with this sequence is gone")
+    if seen.unsigned >= 0 and seen.unsigned != seen.unlinked:
+        if seen.resigned >= 0 or seen.unlinked >= 0:
+            detail = "entry and hash were changed together; the chain breaks at the next entry"
+            return _found(Tampering.REHASHED_EDIT, seen.unsigned, detail)
+        detail = "from here on the log agrees with itself, but it is not the one that was signed"
+        return _found(Tampering.REWRITE, seen.unsigned, detail)
+    if seen.unlinked >= 0:
+        return _found(Tampering.EDIT, seen.unlinked, "the stored hash is not the hash of the entry")
+    if seen.end < size:
+        detail = f"the log must have {size} entries and ends here"
+        return _found(Tampering.TRUNCATION, seen.end, detail)
+    if seen.beyond:
+        detail = "a row stands beyond the head of the log; the sealer never wrote it"
+        return _found(Tampering.INSERTION, size, detail)
+    return None
+
+
+def _moved(seen: _Seen) -> AuditFinding:
+    places_only = seen.claims == 0 and seen.claims_squared == 0
+    if not places_only and seen.last_claim == 1:
+        detail = "the row is gone and later rows were renumbered"
+        return _found(Tampering.DELETION, seen.moved, detail)
+    if not places_only and seen.last_claim == -1:
+        first = min(at for at in (seen.moved, seen.unlinked, seen.unsigned) if at >= 0)
+        return _found(Tampering.INSERTION, first, "a row was added and later rows renumbered")
+    return _found(Tampering.REORDER, seen.moved, "the row here is another entry of the log")
+
+
+def _found(tampering: Tampering, sequence: int, detail: str) -> AuditFinding:
+    return AuditFinding(tampering, sequence, detail)

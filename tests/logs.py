@@ -1,0 +1,72 @@
+"""Makes real logs in Postgres with the sealer's and the signer's own code."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+from support import Database
+
+from operations.adapters import ledger
+from operations.adapters.ledger import SealerLedger
+from operations.adapters.signer import Signer, remember
+from operations.adapters.signer_memory import MemoryFile
+from operations.audit import chain, note
+from operations.audit.chain import Delivery
+from operations.audit.note import SignerKey
+from operations.config import Postgres
+
+ORIGIN = "mts.local/audit"
+NOW_NS = 1_795_000_000_000_000_000
+CREATED_NS = NOW_NS - 10**12
+
+
+class Log(NamedTuple):
+    """A log in a database, and who signed it."""
+
+    database: Database
+    settings: Postgres
+    key: SignerKey
+    signed_size: int
+    size: int
+
+
+def deliveries(first: int, count: int) -> list[Delivery]:
+    """Messages of the stream from a sequence on, all different."""
+    return [
+        (
+            b"mts.v1.trading.order.submitted",
+            b"$JS.ACK.MTS.audit.1.%d.%d.%d.0" % (n, n, NOW_NS - 10**9),
+            b"",
+            b'{"actor":"oms-1","subject_id":"ord-%d","data":{"n":"%d"}}' % (n % 50, n),
+        )
+        for n in range(first, first + count)
+    ]
+
+
+async def make_log(
+    database: Database, sizes: tuple[int, ...], unsigned: int, folder: Path | None = None
+) -> Log:
+    """Seal a log and sign it at each of the sizes; `unsigned` more entries follow."""
+    key = note.generate_key(ORIGIN)
+    settings = Postgres(dsn=database.dsn("mts_sealer"))
+    async with ledger.connection(settings, "test") as connected:
+        log = SealerLedger(connected, ORIGIN)
+        await log.take_over()
+        genesis = chain.first_entry(ORIGIN, str(key.verifier), "MTS", CREATED_NS)
+        await log.create(genesis)
+        head = genesis.head
+        file = MemoryFile(folder or Path(database.settings.home, f"signer-{database.name}"))
+        writer = await asyncpg.connect(database.dsn("mts_signer"))
+        signer = Signer(await remember(file, writer, ORIGIN, key, genesis), file, key)
+        for size in (*sizes, sizes[-1] + unsigned):
+            messages = deliveries(head.stream_sequence + 1, size - head.size)
+            sealed = chain.seal(head, messages)
+            if sealed.entries:
+                await log.append(head, sealed)
+            head = sealed.head
+            if size in sizes:
+                signer.follow(messages, gap_is_real=False)
+                assert await signer.sign(writer, NOW_NS - 1)
+        await writer.close()
+    reading = Postgres(dsn=database.dsn("mts_reader"))
+    return Log(database, reading, key, sizes[-1], head.size)
