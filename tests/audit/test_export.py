@@ -196,6 +196,21 @@ def test_an_empty_or_impossible_range_is_not_exported():
             export.describe(ORIGIN, first, end, size, bytes(32), LOG.node)
 
 
+def test_a_range_longer_than_what_is_folded_at_once_proves_itself(monkeypatch):
+    for at_once in (1, 7, 45, 46):
+        monkeypatch.setattr(export, "_LEAVES_AT_ONCE", at_once)
+        check()
+
+
+def test_a_signed_entry_whose_names_do_not_follow_is_refused():
+    log = SimulatedLog()
+    log.seal(deliveries(5))
+    log.entries[5] = entries.encode(entries.decode(log.entries[5])._replace(actor=b"mallory"))
+    log.hashes[5] = entries.link(log.previous(5), log.entries[5])
+    with pytest.raises(ValueError, match=r"entry 5 names .*mallory.*, its message says"):
+        export.check(log.range(1, 6, 6), [log.frames(1, 6)], log.note(6), ORIGIN, KNOWN)
+
+
 def test_messages_that_are_missing_without_a_gap_entry_are_refused_even_when_signed():
     log = SimulatedLog()
     log.seal(deliveries(5))
@@ -216,6 +231,7 @@ def test_a_gap_entry_must_say_what_is_missing():
         gap._replace(stream_sequence=10),
         gap._replace(data=b'{"first_missing":12,"last_missing":14}'),
         gap._replace(data=b""),
+        gap._replace(stream_sequence=10, data=b'{"first_missing":11,"last_missing":10}'),
         gap._replace(subject=b"mts.v1.b"),
     ):
         with pytest.raises(ValueError, match="no gap entry says"):

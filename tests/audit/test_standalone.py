@@ -146,6 +146,7 @@ def test_changed_entries_are_tampering(bundle):
         ("is not an entry", [*kept[:9], kept[9][:-1], *kept[10:]]),
         ("is not an entry", [*kept[:9], kept[9] + b"\x00", *kept[10:]]),
         ("is not an entry", [*kept[:9], b"", *kept[10:]]),
+        ("is not an entry", [*kept[:9], b"x" + kept[9][1:], *kept[10:]]),
     ):
         write_entries(bundle, changed)
         expect(TAMPERED, reason, bundle)

@@ -16,6 +16,8 @@ from operations.audit import note, standalone
 
 pytestmark = pytest.mark.unit
 
+OFF_THE_CURVE = b"\x02" + bytes(31)  # no point has y = 2
+
 
 def key_text(public, name="a", kind=note.ED25519):
     """Return a public key in text form, whatever it is worth."""
@@ -38,6 +40,7 @@ def test_a_key_that_is_damaged_or_weak_is_no_key():
         ("is weak: anyone could sign", key_text(bytes(32))),
         ("is weak: anyone could sign", key_text(b"\x01" + bytes(31))),
         ("is weak: anyone could sign", key_text(b"\xff" * 32)),
+        ("is weak: anyone could sign", key_text(OFF_THE_CURVE)),
     ):
         with pytest.raises(ValueError, match=reason):
             standalone.parse_keys(text)
@@ -126,6 +129,8 @@ def test_it_agrees_with_the_note_rule_on_what_a_log_signs():
         changed[number] ^= 1 << source.randrange(8)
         assert not standalone.verify_signature(public, message, bytes(changed))
         assert not standalone.verify_signature(public, message + b"\n", signature)
+        assert not standalone.verify_signature(public + b"\x00", message, signature)
+        assert not standalone.verify_signature(public, message, signature + b"\x00")
         more = int.from_bytes(signature[32:], "little") + standalone.ORDER
         malleable = signature[:32] + more.to_bytes(32, "little")
         assert not standalone.verify_signature(public, message, malleable)
