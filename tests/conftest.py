@@ -11,9 +11,15 @@ from support import (
     make_home,
     remove_home,
     settings_for,
+    sweep_homes,
 )
 
 from operations.config import Settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _swept() -> None:
+    sweep_homes()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@
 
 import asyncio
 import inspect
+import os
 import re
 import shutil
 import socket
@@ -33,6 +34,9 @@ from workers.servers import free_port, running_with
 
 T = TypeVar("T")
 POLL_SECONDS = 0.02
+HOMES = Path("/var/tmp")  # a place that survives a restart is a place that needs sweeping
+HOME_PREFIX = "mts-test-"
+OWNER = "owner.pid"
 
 
 async def eventually(
@@ -74,9 +78,37 @@ def run_blocking(work: Coroutine[Any, Any, T]) -> T:
 
 def make_home() -> Path:
     """Make a data folder that the system user of Postgres reaches when tests run as root."""
-    home = Path(tempfile.mkdtemp(prefix="mts-test-", dir="/var/tmp"))
+    home = Path(tempfile.mkdtemp(prefix=HOME_PREFIX, dir=HOMES))
     home.chmod(0o755)
+    (home / OWNER).write_text(str(os.getpid()))
     return home
+
+
+def sweep_homes() -> None:
+    """Stop servers and remove folders of test sessions that were killed before they could."""
+    for home in HOMES.glob(f"{HOME_PREFIX}*"):
+        try:
+            owner = int((home / OWNER).read_text())
+        except (OSError, ValueError):
+            continue
+        if not psutil.pid_exists(owner):
+            for process in processes_of(home):
+                process.kill()
+            remove_home(home)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Every process of a data folder, known by its command line, its folder or its settings."""
+    folder = str(home)
+
+    def matches(process: psutil.Process) -> bool:
+        return (
+            any(folder in word for word in process.cmdline())
+            or process.cwd().startswith(folder)
+            or process.environ().get("MTS_HOME") == folder
+        )
+
+    return running_with(matches)
 
 
 def remove_home(home: Path) -> None:
@@ -196,6 +228,7 @@ class Fleet:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.more: dict[str, str] = {}  # settings beyond folder and ports
 
     @property
     def environment(self) -> dict[str, str]:
@@ -207,6 +240,7 @@ class Fleet:
                 "MTS_NATS_MONITOR_PORT": str(self.settings.nats.monitor_port),
                 "MTS_POSTGRES_PORT": str(self.settings.postgres.port),
                 "MTS_HTTP_PORT": str(self.settings.http.port),
+                **self.more,
             }
         )
 
@@ -239,17 +273,8 @@ class Fleet:
         return int(found.group(1)) if found else 0
 
     def processes(self) -> list[psutil.Process]:
-        """Every process of this fleet, known by its folder."""
-
-        def matches(process: psutil.Process) -> bool:
-            folder = self.settings.home
-            return (
-                any(folder in word for word in process.cmdline())
-                or process.cwd().startswith(folder)
-                or process.environ().get("MTS_HOME") == folder
-            )
-
-        return running_with(matches)
+        """Every process of this fleet."""
+        return processes_of(Path(self.settings.home))
 
     def end(self) -> None:
         """Stop it however it is, so that nothing of a failed test stays."""

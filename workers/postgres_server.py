@@ -39,8 +39,6 @@ max_connections = 60
 password_encryption = 'scram-sha-256'
 shared_buffers = '256MB'
 max_wal_size = '4GB'
-wal_level = 'minimal'
-max_wal_senders = 0
 # What is committed stays: these three are the promise to the log.
 fsync = on
 full_page_writes = on
@@ -66,6 +64,8 @@ ACCESS = """\
 # Written at every start. Everybody proves a password, also on this machine.
 local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
+# Copies of the whole cluster: pg_basebackup.
+host replication mts_admin 127.0.0.1/32 scram-sha-256
 """
 
 

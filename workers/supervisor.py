@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -199,6 +200,9 @@ def _run_logged(settings: Settings) -> int:
         asyncio.run(Supervisor(settings, log.say).run())
     except OperationsError as error:
         log.say(f"cannot start: {error}")
+        return 1
+    except Exception:  # noqa: BLE001 (in the background nobody sees the terminal)
+        log.say(f"the fleet failed:\n{traceback.format_exc()}")
         return 1
     finally:
         log.close()

@@ -1,6 +1,7 @@
 """Do the commands of people start, show and stop a real fleet, whatever died before?"""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import asyncpg
 import nats
 import psutil
 import pytest
-from support import Fleet, eventually_blocking, run_blocking
+from support import Fleet, NatsHandle, Servers, eventually_blocking, run_blocking
 
 from operations.adapters import credentials, fleet_files
 from workers import WORKERS
@@ -175,3 +176,31 @@ def test_secrets_that_others_may_read_are_found(fleet: Fleet):
     file.chmod(0o644)
     assert "others may read" in fleet.mts("doctor", "--output", "json", code=1)
     assert "chmod 600" in fleet.mts("start", code=1)
+
+
+def test_a_fleet_uses_servers_that_somebody_else_runs(
+    fleet: Fleet, nats_server: NatsHandle, servers: Servers
+):
+    secrets = credentials.private_folder(fleet.settings.path("secrets"))
+    for source, pattern in ((nats_server, "nats-*"), (servers, "postgres-*")):
+        for file in source.settings.path("secrets").glob(pattern):
+            shutil.copy(file, secrets)
+    fleet.more = {
+        "MTS_NATS_URL": nats_server.url,
+        "MTS_NATS_MONITOR_URL": nats_server.monitor_url,
+        "MTS_NATS_ADMIN_PASSWORD_FILE": str(secrets / "nats-admin"),
+        "MTS_POSTGRES_ADMIN_DSN": credentials.admin_dsn(servers.settings, "mts"),
+        "MTS_POSTGRES_DATABASE": "mts_external",
+    }
+    fleet.mts("start")
+    sequence = run_blocking(publish(exports(fleet, "publisher"), "mts.v1.trading.order.filled"))
+    reader = exports(fleet, "auditor")["MTS_POSTGRES_DSN"]
+    assert "mts_external" in reader
+    eventually_blocking(lambda: run_blocking(log_size(reader)) == sequence + 1)
+    page = fleet.status()["conditions"]
+    assert page["nats"]["detail"] == f"external, {nats_server.url}"
+    assert credentials.read_secret(secrets / "postgres-mts_admin") not in str(page)
+    assert not {process.name() for process in fleet.processes()} & {"nats-server", "postgres"}
+    fleet.mts("stop")
+    assert nats_server.is_serving()
+    assert servers.postgres.is_serving()
