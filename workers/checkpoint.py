@@ -71,11 +71,12 @@ class Loop:
         self._client = client
         self._signer = signer
         self._reader = reader
-        self._gap_is_real = True  # the reader has just been rewound
+        self._gap_is_real = False
         self._signed_at = float("-inf")
 
     async def turn(self) -> None:
         """Read what has arrived, recompute it, and sign when it is time."""
+        ledger.require_connected(self._connected)
         await self._follow(await self._reader.read(wait_seconds=self._audit.checkpoint_seconds))
         signer, seconds = self._signer, monotonic_ns() / 1e9 - self._signed_at
         grown = signer.head.size > signer.signed.size
@@ -103,8 +104,11 @@ class Loop:
             try:
                 taken = self._signer.follow(deliveries, gap_is_real=self._gap_is_real)
             except Jump:
-                await self._reader.rewind(self._signer.head.stream_sequence + 1)
-                self._gap_is_real = True
+                expected = self._signer.head.stream_sequence + 1
+                self._gap_is_real = await self._reader.is_gap(expected, deliveries)
+                if self._gap_is_real:
+                    continue
+                await self._reader.rewind(expected)
                 return
             await self._reader.ack(deliveries[taken - 1])
             deliveries, self._gap_is_real = deliveries[taken:], False

@@ -52,6 +52,12 @@ async def resume(client: WireClient, reader: Reader, name: str, tail: Tail) -> N
     deliveries = await reader.read(most=1, wait_seconds=FIRST_MESSAGE_SECONDS)
     if not deliveries:
         raise Retryable(f"stream {name} did not deliver sequence {head.stream_sequence}")
+    arrived = chain.position(deliveries[0][1])[0]
+    if arrived != await stream.first_from(client, name, head.stream_sequence):
+        raise Retryable(
+            f"stream {name} delivered sequence {arrived} instead of {head.stream_sequence}: "
+            "another reader of this consumer was given the messages before"
+        )
     if not _is_sealed(deliveries[0], tail):
         raise StreamChanged(
             f"the message at sequence {head.stream_sequence} of stream {name} is not the one that "

@@ -33,7 +33,14 @@ _pack_row = struct.Struct(">hiqi").pack
 _HASH_LENGTH = struct.pack(">i", 32)
 
 Connection = asyncpg.Connection
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # What asyncpg raises when it is used in the moment in which the server ends the connection.
+    asyncpg.InternalClientError,
+)
 
 
 # Called with the name of each step, so that a test can stop the process there.
@@ -91,6 +98,12 @@ async def _close(connected: asyncpg.Connection) -> None:
         connected.terminate()
 
 
+def require_connected(connected: asyncpg.Connection) -> None:
+    """Raise Retryable if the connection was ended: who has nothing to write would not notice."""
+    if connected.is_closed():
+        raise Retryable("the connection to Postgres is lost")
+
+
 class SealerLedger:
     """The one writer of a log: holds its lock, knows its fence, appends."""
 
@@ -99,6 +112,10 @@ class SealerLedger:
         self._origin = origin
         self._fence = 0
         self._partition = -1
+
+    def require_connected(self) -> None:
+        """Raise Retryable if the connection was ended, and with it the lock."""
+        require_connected(self._connection)
 
     async def take_over(self) -> Head | None:
         """Become the one sealer and return the head; None while the log has no entry yet.
@@ -131,6 +148,7 @@ class SealerLedger:
         await self._connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
             "AND granted AND pid <> pg_backend_pid() "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
             "AND objid = (hashtext($1)::bigint & 4294967295)::oid",
             self._origin,
         )

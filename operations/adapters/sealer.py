@@ -38,11 +38,12 @@ class Sealer:
         self._written = head  # where the transaction on its way will end
         self._linked = Sealed([], [], head)
         self._newest: Delivery | None = None
-        self._gap_is_real = True  # the reader has just been rewound to the head
+        self._gap_is_real = False
         self._transaction: asyncio.Task[Committed] | None = None
 
     async def turn(self) -> Committed | None:
         """Link what has arrived; return a batch if one has become durable meanwhile."""
+        self._log.require_connected()
         deliveries = await self._reader.read(SLICE)
         self._at("read")
         await self._link(deliveries)
@@ -69,8 +70,11 @@ class Sealer:
             try:
                 sealed = chain.seal(linked.head, deliveries, gap_is_real=self._gap_is_real)
             except Jump:
-                await self._reader.rewind(linked.head.stream_sequence + 1)
-                self._gap_is_real = True
+                expected = linked.head.stream_sequence + 1
+                self._gap_is_real = await self._reader.is_gap(expected, deliveries)
+                if self._gap_is_real:
+                    continue
+                await self._reader.rewind(expected)
                 return
             linked.entries.extend(sealed.entries)
             linked.hashes.extend(sealed.hashes)

@@ -7,6 +7,7 @@ Ordered consumers never refuse a message: what cannot be handled now is waited f
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import nats.errors
 from nats.aio.subscription import Subscription
 
 from operations.adapters.wire import WireClient
+from operations.audit import chain
 from operations.audit.chain import Delivery
 from operations.clock import parse_rfc3339
 from operations.errors import Retryable
@@ -24,6 +26,8 @@ EXPIRES_SECONDS = 30
 HEARTBEAT_SECONDS = 5
 SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS
 REQUEST_SECONDS = 5
+LOOK_SECONDS = 1.0
+NO_MESSAGE = 10037
 _NANOSECONDS = 1_000_000_000
 # A pull request ends when its time is over or the next message does not fit into its bytes.
 _EXPECTED_ENDS = (b"NATS/1.0 408", b"NATS/1.0 409 Message Size Exceeds MaxBytes")
@@ -78,8 +82,32 @@ async def info(client: WireClient, stream: str) -> StreamInfo:
     return msgspec.json.decode(await request(client, f"STREAM.INFO.{stream}"), type=StreamInfo)
 
 
+class _Found(msgspec.Struct):
+    seq: int
+
+
+class _Answer(msgspec.Struct):
+    message: _Found
+
+
+async def first_from(client: WireClient, stream: str, sequence: int) -> int | None:
+    """Return the first sequence from `sequence` on that the stream holds, None if there is none."""
+    body = {"seq": sequence, "next_by_subj": ">"}
+    try:
+        answer = await request(client, f"STREAM.MSG.GET.{stream}", body)
+    except ApiError as error:
+        if error.code == NO_MESSAGE:
+            return None
+        raise
+    return msgspec.json.decode(answer, type=_Answer).message.seq
+
+
 class Reader:
-    """Reads a stream in order through one durable consumer; nobody else may use that consumer."""
+    """Reads a stream in order through one durable consumer.
+
+    Nobody else should use that consumer. If somebody does (a reader that was paused and replaced),
+    it holds messages that it was given: that is noticed, and they are read again.
+    """
 
     def __init__(self, client: WireClient, stream: str, consumer: str) -> None:
         self._client = client
@@ -93,6 +121,9 @@ class Reader:
         self._subscription: Subscription | None = None
         self._inbox = ""
         self._refusal = ""
+        self._reached = 0
+        self._looked_at = 0.0
+        self._missed = -1  # how far reading had come when a message was there and did not come
 
     async def rewind(self, sequence: int) -> None:
         """Read again from a stream sequence; what was in flight is dropped."""
@@ -103,6 +134,7 @@ class Reader:
         )
         self._inbox = self._client.new_inbox()
         self._subscription = await self._client.subscribe_raw(self._inbox, self._receive)
+        self._reached, self._missed = sequence - 1, -1
         await self._ask()
 
     async def close(self) -> None:
@@ -125,6 +157,7 @@ class Reader:
                 await asyncio.wait_for(self._arrived.wait(), wait_seconds)
             except TimeoutError:
                 self._check()
+                await self._look()
         if self._client.is_closed or not self._client.is_connected:
             raise Retryable("the connection to NATS is lost")
         if self._refusal:
@@ -134,8 +167,20 @@ class Reader:
         buffer = self._buffer
         taken = [buffer.popleft() for _ in range(min(most, len(buffer)))]
         self._buffered_bytes -= sum(len(message[3]) for message in taken)
+        if taken:
+            self._reached = chain.position(taken[-1][1])[0]
         await self._ask()
         return taken
+
+    async def is_gap(self, expected: int, deliveries: Sequence[Delivery]) -> bool:
+        """Say whether the stream holds nothing from `expected` to the first newer message.
+
+        Only the stream can tell. A jump also looks like that when another reader of the consumer
+        was given what lies between, and it may be given it again after a rewind.
+        """
+        sequences = (chain.position(message[1])[0] for message in deliveries)
+        arrived = next(sequence for sequence in sequences if sequence >= expected)
+        return await first_from(self._client, self._stream, expected) == arrived
 
     async def ack(self, message: Delivery) -> None:
         """Tell the server that everything up to this message is safe."""
@@ -172,7 +217,7 @@ class Reader:
     async def _ask(self) -> None:
         """Keep two requests open while there is room for what they may bring."""
         while (
-            len(self._requests) < 2  # noqa: PLR2004 (one is served while one waits)
+            len(self._requests) < 2  # one is served while one waits
             and len(self._buffer) < PULL_MESSAGES
             and self._buffered_bytes < PULL_BYTES
         ):
@@ -188,6 +233,19 @@ class Reader:
                 await self._client.publish(subject, msgspec.json.encode(body), reply=self._inbox)
             except (nats.errors.Error, OSError) as error:
                 raise Retryable(f"the connection to NATS is lost: {error}") from error
+
+    async def _look(self) -> None:
+        """Read again if the stream has had more for a second look's time and nothing came."""
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        if await first_from(self._client, self._stream, self._reached + 1) is None:
+            self._missed = -1
+        elif self._missed != self._reached:
+            self._missed = self._reached
+        elif not self._buffer:
+            await self.rewind(self._reached + 1)
 
     def _check(self) -> None:
         """Notice requests that the server forgot."""

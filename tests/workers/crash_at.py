@@ -1,0 +1,30 @@
+"""The audit worker as a process that kills or pauses itself: `crash_at.py STEP COUNT KILL|STOP`.
+
+The settings come from the environment, as for the worker itself.
+"""
+
+import os
+import signal
+import sys
+from functools import partial
+
+from workers import audit, runtime
+
+
+class CrashAt:
+    """Sends the signal when the step is reached for the n-th time; once."""
+
+    def __init__(self, step: str, count: int, how: str) -> None:
+        self._step, self._count = step, count
+        self._signal = signal.Signals[f"SIG{how}"]
+
+    def __call__(self, step: str) -> None:
+        if step == self._step:
+            self._count -= 1
+            if not self._count:
+                os.kill(os.getpid(), self._signal)
+
+
+if __name__ == "__main__":
+    step, count, how = sys.argv[1:]
+    sys.exit(runtime.serve("audit", partial(audit.run, at=CrashAt(step, int(count), how))))
