@@ -305,6 +305,7 @@ def test_single_proofs_of_entries_are_checked(tmp_path):
         (TAMPERED, parsed._replace(extra=bytes(40))),
         (TAMPERED, parsed._replace(leaf_index=31)),
         (TAMPERED, parsed._replace(hashes=parsed.hashes[:-1])),
+        (TAMPERED, parsed._replace(hashes=(bytes(32), *parsed.hashes))),
         (TAMPERED, parsed._replace(hashes=(*parsed.hashes, bytes(32)))),
         (TAMPERED, parsed._replace(hashes=parsed.hashes[::-1])),
         (TAMPERED, parsed._replace(hashes=())),
@@ -352,6 +353,7 @@ def test_single_proofs_of_growth_are_checked(tmp_path):
     for code, changed, old_note in (
         (TAMPERED, parsed, forged.note(50)),
         (TAMPERED, parsed._replace(hashes=parsed.hashes[1:]), LOG.note(50)),
+        (TAMPERED, parsed._replace(hashes=(bytes(32), *parsed.hashes)), LOG.note(50)),
         (TAMPERED, parsed._replace(hashes=parsed.hashes[::-1]), LOG.note(50)),
         (TAMPERED, parsed._replace(hashes=()), LOG.note(50)),
         (TAMPERED, parsed._replace(hashes=(*parsed.hashes, bytes(32))), LOG.note(50)),

@@ -1,21 +1,23 @@
-"""Does the one-file verifier judge signatures as everyone else does, and by one rule?"""
+"""Does each part of the one-file verifier judge as everyone else does, signatures above all?"""
 
 import base64
 import random
 from hashlib import sha256
 
 import pytest
-from audit_logs import vectors
+from audit_logs import sample_log, vectors
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
 
-from operations.audit import note, standalone
+from operations.audit import chain, note, standalone
+from operations.audit import entry as entries
 
 pytestmark = pytest.mark.unit
 
+LOG = sample_log()
 OFF_THE_CURVE = b"\x02" + bytes(31)  # no point has y = 2
 
 
@@ -67,6 +69,11 @@ def test_a_note_has_the_limits_of_every_note():
     keys = standalone.parse_keys(str(signer.verifier))
     strange = "\u2014 witness.example AAAAAAAA\n"
     assert standalone.open_checkpoint(signer.sign(text) + strange * 99, keys).size == 7
+    for line in ("\u2014 w AAAAAAAA x\n", "\u2014  AAAAAAAA\n", "\u2014 w\n", "w AAAAAAAA\n", "\n"):
+        with pytest.raises(ValueError, match=r"is not a signature line|no signed checkpoint"):
+            standalone.open_checkpoint(signer.sign(text) + line, keys)
+    with pytest.raises(ValueError, match="no key given signed this as a checkpoint of log 'b'"):
+        standalone.open_checkpoint(signer.sign("b" + text[1:]), keys)
     hidden = text + "\x1b\n"
     signature = Ed25519PrivateKey.from_private_bytes(signer.seed).sign(hidden.encode())
     for changed in (
@@ -134,3 +141,27 @@ def test_it_agrees_with_the_note_rule_on_what_a_log_signs():
         more = int.from_bytes(signature[32:], "little") + standalone.ORDER
         malleable = signature[:32] + more.to_bytes(32, "little")
         assert not standalone.verify_signature(public, message, malleable)
+
+
+def test_a_gap_that_says_nothing_is_missing_is_tampering():
+    before = standalone.decode_entry(LOG.entries[5])
+    message = entries.decode(LOG.entries[6])
+    last = before.stream_sequence
+    for first, end, tampering in ((1, 1, False), (1, 9, False), (1, 0, True), (2, 9, True)):
+        data = f'{{"first_missing":{last + first},"last_missing":{last + end}}}'.encode()
+        gap = message._replace(
+            subject=chain.GAP, action=chain.GAP, stream_sequence=last + end, data=data
+        )
+        decoded = standalone.decode_entry(entries.encode(gap))
+        if not tampering:
+            standalone.check_entry(decoded, before)
+            continue
+        with pytest.raises(standalone.Tampering, match="messages are missing"):
+            standalone.check_entry(decoded, before)
+
+
+def test_a_subtree_that_does_not_fit_is_tampering():
+    tree = standalone.Tree(3, [bytes(32), bytes(32)])
+    for level in (1, 2, 63, -1):
+        with pytest.raises(standalone.Tampering, match="does not fit at size 3"):
+            tree.append(bytes(32), level)
