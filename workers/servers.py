@@ -94,6 +94,7 @@ def stop_process(
         break
     if isinstance(process, psutil.Popen):
         process.wait()
+        process.poll()  # so that it also knows its end when somebody else waited for it
     return needed
 
 
