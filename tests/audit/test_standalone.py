@@ -290,6 +290,13 @@ def test_a_checkpoint_from_elsewhere_must_be_of_the_same_history(bundle, tmp_pat
         expect(TAMPERED, f"fork: at size {size}", bundle, "--checkpoint", other)
     other.write_text(LOG.note(70, OTHER_KEY))
     expect(CANNOT, "no key given signed this", bundle, "--checkpoint", other)
+    stranger = SimulatedLog("example.com/other", note._signer("example.com/other", bytes(32)))
+    stranger.seal(deliveries(69))
+    other.write_text(stranger.note(70))
+    keys = tmp_path / "both.vkey"
+    keys.write_text(f"{KEY.verifier}\n{stranger.key.verifier}\n")
+    reason = "of log 'example.com/other' is not covered"
+    expect(CANNOT, reason, bundle, "--checkpoint", other, "--key", keys, key=None)
 
 
 def test_single_proofs_of_entries_are_checked(tmp_path):
