@@ -9,7 +9,8 @@ from contextlib import aclosing
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from operations.adapters import continuity, keyfiles, ledger, stream, wire
+from operations.adapters import adoption, continuity, keyfiles, ledger, stream, wire
+from operations.adapters.continuity import StreamChanged, Tail
 from operations.adapters.ledger import SealerLedger, Step, onward
 from operations.adapters.sealer import Committed, Sealer
 from operations.adapters.stream import Reader
@@ -33,13 +34,34 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
         head = await log.take_over() or await _create(log, client, settings)
         at("taken over")
         reader = Reader(client, settings.nats.stream, CONSUMER)
-        tail = await ledger.tail(connected, head)
-        await continuity.resume(client, reader, settings.nats.stream, tail)
+        head = await _resume(client, reader, connected, log, head, settings)
         runtime.condition("worker", ok=True, detail=f"sealing from entry {head.size} on")
         async with aclosing(Sealer(log, reader, head, at)) as sealer:
             while not runtime.stopping.is_set():
                 metrics.note(await sealer.turn(), reader)
             metrics.note(await sealer.drain(), reader)
+
+
+async def _resume(
+    client: wire.WireClient,
+    reader: Reader,
+    connected: ledger.Connection,
+    log: SealerLedger,
+    head: Head,
+    settings: Settings,
+) -> Head:
+    """Go on where the log ends; on another stream only if a person ordered it."""
+    name = settings.nats.stream
+    try:
+        await continuity.resume(client, reader, name, await ledger.tail(connected, head))
+    except StreamChanged:
+        adopted = await adoption.find(client, settings, head)
+        if adopted is None:
+            raise
+        await log.append(head, adopted)
+        head = adopted.head
+        await continuity.resume(client, reader, name, Tail(head, None))
+    return head
 
 
 async def _create(log: SealerLedger, client: wire.WireClient, settings: Settings) -> Head:

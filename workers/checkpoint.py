@@ -8,8 +8,9 @@ is outside `mts.v1.>` on purpose: a checkpoint that became an event would need a
 from asyncpg import Connection
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from operations.adapters import continuity, keyfiles, ledger, stream, wire
+from operations.adapters import adoption, continuity, keyfiles, ledger, stream, wire
 from operations.adapters import signer as signers
+from operations.adapters.continuity import StreamChanged
 from operations.adapters.signer import Signer
 from operations.adapters.signer_memory import MemoryFile
 from operations.adapters.stream import Reader
@@ -34,10 +35,30 @@ async def run(runtime: Runtime) -> None:
     ):
         signer = await _signer(settings, connected, client)
         reader = Reader(client, settings.nats.stream, CONSUMER)
-        await continuity.resume(client, reader, settings.nats.stream, signer.tail)
+        await _resume(client, reader, connected, signer, settings)
         loop = Loop(runtime, connected, client, signer, reader)
         while not runtime.stopping.is_set():
             await loop.turn()
+
+
+async def _resume(
+    client: wire.WireClient,
+    reader: Reader,
+    connected: Connection,
+    signer: Signer,
+    settings: Settings,
+) -> None:
+    """Go on where the memory ends; on another stream only if a person ordered it."""
+    name = settings.nats.stream
+    try:
+        await continuity.resume(client, reader, name, signer.tail)
+    except StreamChanged:
+        await signer.cross(connected)
+        adopted = await adoption.find(client, settings, signer.head)
+        if adopted is None:
+            raise
+        signer.extend(adopted)
+        await continuity.resume(client, reader, name, signer.tail)
 
 
 async def _signer(settings: Settings, connected: Connection, client: wire.WireClient) -> Signer:

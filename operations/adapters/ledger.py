@@ -333,3 +333,15 @@ async def first_beyond(connected: asyncpg.Connection, size: int) -> int | None:
     query = "SELECT min(sequence) FROM audit.entry WHERE sequence >= $1"
     first: int | None = await connected.fetchval(query, size)
     return first
+
+
+async def entries_from(
+    connected: asyncpg.Connection, first: int, most: int
+) -> list[tuple[bytes, bytes]]:
+    """Return canonical bytes and stored hashes of entries from a sequence on."""
+    rows = await connected.fetch(
+        "SELECT entry, hash FROM audit.entry WHERE sequence >= $1 ORDER BY sequence LIMIT $2",
+        first,
+        most,
+    )
+    return [(row["entry"], row["hash"]) for row in rows]

@@ -14,11 +14,13 @@ from operations.adapters.continuity import Tail
 from operations.adapters.ledger import Signed
 from operations.adapters.signer_memory import Memory, MemoryFile
 from operations.audit import chain, checkpoint, entry, merkle, tiles
-from operations.audit.chain import Delivery, Sealed
+from operations.audit.chain import Delivery, Head, Sealed
 from operations.audit.checkpoint import Checkpoint
 from operations.audit.note import NoteError, SignerKey
 from operations.audit.tiles import Place, Tile
 from operations.errors import Corrupted
+
+MOST_TO_CROSS = 1_000_000  # entries a signer may be behind when its stream is replaced
 
 
 class Refused(Corrupted):
@@ -97,6 +99,24 @@ class Signer:
                 "rebuild` to see which of the two was changed"
             )
         return True
+
+    async def cross(self, connected: asyncpg.Connection) -> None:
+        """Follow the sealed log up to an adoption, where the stream it came from is gone.
+
+        The entries up to there can only be read from the log. The chain links them to what this
+        process knows, and the person who signed the adoption vouched for the hash they end in:
+        the caller judges that signature against the head that is reached here.
+        """
+        first = self.head.size
+        for row in await ledger.entries_from(connected, first, MOST_TO_CROSS):
+            made = entry.decode(row[0])
+            if made.subject == chain.ADOPTED:
+                return
+            linked = entry.link(self.head.hash, row[0])
+            after = Head(
+                self.head.size + 1, linked, made.stream_sequence, self.head.stream_created_ns
+            )
+            self.extend(Sealed([row[0]], [linked], after))
 
     async def restore(self, connected: asyncpg.Connection) -> None:
         """Put back tiles and checkpoints that the database lost (a crash, an older copy).

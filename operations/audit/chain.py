@@ -44,11 +44,22 @@ class Head(NamedTuple):
 
 
 class Sealed(NamedTuple):
-    """Entries that follow a head, their hashes, and the head after them."""
+    """Entries that follow a head, their hashes, the head after them, and how much was taken."""
 
     entries: list[bytes]
     hashes: list[bytes]
     head: Head
+    taken: int = 0
+
+
+class Adoption(NamedTuple):
+    """A person's signed order, as the stream holds it, to go on with another stream."""
+
+    subject: bytes
+    actor: bytes
+    timestamp_ns: int
+    headers: bytes
+    data: bytes
 
 
 class Jump(Retryable):
@@ -65,7 +76,10 @@ def position(reply: bytes) -> tuple[int, int]:
     extra = 0 if len(tokens) == _ACK_TOKENS else 2
     if not (reply.startswith(b"$JS.ACK.") and len(tokens) in (_ACK_TOKENS, 11, 12)):
         raise ValueError(f"{reply!r} is not the reply subject of a stream message")
-    return int(tokens[5 + extra]), int(tokens[7 + extra])
+    sequence, timestamp_ns = tokens[5 + extra], tokens[7 + extra]
+    if not (sequence.isdigit() and timestamp_ns.isdigit()):  # int() also reads b"+1_0"
+        raise ValueError(f"{reply!r} has no stream sequence and time")
+    return int(sequence), int(timestamp_ns)
 
 
 def first_entry(origin: str, public_key: str, stream: str, stream_created_ns: int) -> Sealed:
@@ -83,16 +97,13 @@ def first_entry(origin: str, public_key: str, stream: str, stream_created_ns: in
     return _own(empty, GENESIS, origin.encode(), 0, stream_created_ns, b"", _json(data))
 
 
-def adopted(
-    head: Head, command: Delivery, actor: str, from_sequence: int, stream_created_ns: int
-) -> Sealed:
+def adopted(head: Head, command: Adoption, from_sequence: int, stream_created_ns: int) -> Sealed:
     """Return the entry that continues a log on another stream, from the signed command itself."""
-    subject, reply, headers, data = command
-    _, timestamp_ns = position(reply)
     moved = head._replace(stream_created_ns=stream_created_ns)
     return _own(
-        moved, ADOPTED, subject, from_sequence - 1, timestamp_ns, headers, data, actor.encode()
-    )
+        moved, ADOPTED, command.subject, from_sequence - 1, command.timestamp_ns,
+        command.headers, command.data, command.actor,
+    )  # fmt: skip
 
 
 def _own(
@@ -123,27 +134,32 @@ def _json(value: Mapping[str, object]) -> bytes:
 def seal(head: Head, deliveries: Sequence[Delivery], *, gap_is_real: bool = False) -> Sealed:
     """Turn messages, in stream order, into the entries that follow `head`.
 
-    With `gap_is_real` a jump before the first new message becomes an `audit.gap` entry (its
-    stream sequence is the last missing one); any other jump raises Jump and seals nothing.
+    Stops before a jump, so the caller commits what came before it; a jump before the first new
+    message raises Jump, or with `gap_is_real` becomes an `audit.gap` entry (its stream sequence is
+    the last missing one). `taken` says how many of the messages are done with.
     """
     made: list[bytes] = []
     hashes: list[bytes] = []
     sequence, previous, sealed_to, created_ns = head
+    taken = 0
     for delivery in deliveries:
         stream_sequence, timestamp_ns = position(delivery[1])
-        if stream_sequence <= sealed_to:
-            continue
-        if stream_sequence != sealed_to + 1:
-            if made or not gap_is_real:
+        if stream_sequence != sealed_to + 1 and stream_sequence > sealed_to:
+            if made:
+                break
+            if not gap_is_real:
                 raise Jump(f"after stream sequence {sealed_to} came {stream_sequence}")
             gap = _gap(Head(sequence, previous, sealed_to, created_ns), delivery)
-            made, hashes, (sequence, previous, _, _) = gap
+            made, hashes, (sequence, previous, sealed_to, _), _ = gap
+        taken += 1
+        if stream_sequence <= sealed_to:
+            continue
         made.append(_entry(sequence, stream_sequence, timestamp_ns, delivery))
         previous = sha256(previous + made[-1]).digest()
         hashes.append(previous)
         sequence += 1
         sealed_to = stream_sequence
-    return Sealed(made, hashes, Head(sequence, previous, sealed_to, created_ns))
+    return Sealed(made, hashes, Head(sequence, previous, sealed_to, created_ns), taken)
 
 
 def _gap(head: Head, after: Delivery) -> Sealed:

@@ -120,7 +120,9 @@ class AdoptionOrder(Command, frozen=True, kw_only=True):
     """Let the log go on with a stream that is not the one it was written from."""
 
     stream_created_at: Annotated[Timestamp, doc("When the new stream was created.")]
+    from_sequence: Annotated[int, doc("First sequence of it that the log does not hold yet.")]
     log_size: Annotated[int, doc("Entries in the log when it was ordered.")]
+    head_hash: Annotated[str, doc("Hash of its last entry then, in hex.")]
 
 
 class AdoptStreamCommanded(Event, frozen=True, kw_only=True):

@@ -16,14 +16,14 @@ VALID_NS = 366 * 24 * 3600 * NANOSECONDS
 ROLES: dict[str, tuple[str, ...]] = {
     "operator": (
         "mts.v1.operations.command.halt",
-        "mts.v1.operations.command.cancel-all",
+        "mts.v1.operations.command.cancel_all",
         "mts.v1.operations.command.drill",
     ),
     "risk_manager": ("mts.v1.operations.command.>",),
     "halt_worker": ("mts.v1.operations.halt.*", "ops.v1.halt.heartbeat"),
     "check": ("mts.v1.operations.finding.*.*",),
     "oms": ("mts.v1.operations.halt.acknowledged.*", "ops.v1.oms.lease.*"),
-    "auditor": ("mts.v1.operations.command.adopt-stream",),
+    "auditor": ("mts.v1.operations.command.adopt_stream",),
 }
 
 
