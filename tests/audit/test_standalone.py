@@ -327,6 +327,24 @@ def test_single_proofs_of_entries_are_checked(tmp_path):
         assert found == code, (changed, result)
 
 
+def test_a_proof_of_an_entry_is_held_against_names_and_other_checkpoints(tmp_path):
+    file, other = tmp_path / "proof", tmp_path / "other.txt"
+    forged = SimulatedLog()
+    forged.seal(deliveries(SIZE - 1, seed=9))
+    file.write_text(LOG.inclusion(30, SIZE))
+    for code, text in (
+        (PROVEN, LOG.note(SIZE)),
+        (TAMPERED, forged.note(SIZE)),
+        (CANNOT, LOG.note(SIZE - 1)),
+    ):
+        other.write_text(text)
+        expect(code, "", "--proof", file, "--checkpoint", other)
+    forged.entries[5] = entries.encode(entries.decode(forged.entries[5])._replace(actor=b"mallory"))
+    forged.hashes[5] = entries.link(forged.previous(5), forged.entries[5])
+    file.write_text(forged.inclusion(5, 6))
+    expect(TAMPERED, "names [", "--proof", file)
+
+
 def test_a_signed_entry_that_lies_about_its_place_is_tampering(tmp_path):
     file = tmp_path / "proof"
     log = SimulatedLog()
