@@ -7,15 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from audit_logs import (
-    GOLDEN,
-    KEY,
-    ORIGIN,
-    OTHER_KEY,
-    SimulatedLog,
-    deliveries,
-    sample_log,
-)
+from audit_logs import GOLDEN, KEY, ORIGIN, OTHER_KEY, SimulatedLog, deliveries, sample_log
 
 from operations.audit import chain, export, merkle, note, proof, standalone
 from operations.audit import entry as entries
