@@ -36,12 +36,17 @@ UNSIGNED_STALE_SECONDS = 10
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What a verification found out. Times are in seconds."""
+    """What a verification found out. Times are in seconds.
+
+    `gaps` are the entries that say that messages of the stream were lost, found in the very bytes
+    that were hashed, not by asking the database.
+    """
 
     origin: str
     first: int = 0
     size: int = 0
     entries: int = 0
+    gaps: list[int] = []
     root: str = ""
     head_hash: str = ""
     signed_size: int = 0
@@ -172,6 +177,7 @@ class Auditor:
                     frontier.append(piece, level)
                 roots[end] = frontier.root()
             last_hash = segment.last_hash
+            self.report.gaps.extend(segment.gaps)
             self.report.entries = segment.end - first
             self._progress(segment.end - first, size - first)
         return Recomputed(roots, last_hash, is_whole=True)

@@ -231,7 +231,8 @@ async def entry_row(connected: asyncpg.Connection, sequence: int) -> tuple[bytes
     row = await connected.fetchrow(
         "SELECT entry, hash FROM audit.entry WHERE sequence = $1", sequence
     )
-    return (row["entry"], row["hash"]) if row else None
+    # Who drops a constraint can store null; no bytes are never the right bytes.
+    return (row["entry"] or b"", row["hash"] or b"") if row else None
 
 
 async def tail(connected: asyncpg.Connection, at: Head) -> Tail:
@@ -253,6 +254,16 @@ async def newest_checkpoint(connected: asyncpg.Connection) -> Signed | None:
     row = await connected.fetchrow(
         "SELECT size, signed_at_ns, note FROM audit.checkpoint "
         "ORDER BY size DESC, signed_at_ns DESC LIMIT 1"
+    )
+    return Signed(*row) if row else None
+
+
+async def checkpoint_at(connected: asyncpg.Connection, size: int) -> Signed | None:
+    """Return the last checkpoint signed at exactly this size."""
+    row = await connected.fetchrow(
+        "SELECT size, signed_at_ns, note FROM audit.checkpoint WHERE size = $1 "
+        "ORDER BY signed_at_ns DESC LIMIT 1",
+        size,
     )
     return Signed(*row) if row else None
 
@@ -311,10 +322,14 @@ async def tile_count(connected: asyncpg.Connection) -> int:
 
 async def stored_hashes(connected: asyncpg.Connection, size: int) -> AsyncIterator[list[bytes]]:
     """Give the stored hashes of the first `size` entries, in order, many at a time."""
-    query = "SELECT hash FROM audit.entry WHERE sequence >= $1 AND sequence < $2 ORDER BY sequence"
     for first in range(0, size, HASHES_AT_ONCE):
-        rows = await connected.fetch(query, first, min(size, first + HASHES_AT_ONCE))
-        yield [row["hash"] for row in rows]
+        yield await hashes_between(connected, first, min(size, first + HASHES_AT_ONCE))
+
+
+async def hashes_between(connected: asyncpg.Connection, first: int, end: int) -> list[bytes]:
+    """Return the stored hashes of entries [first, end), in order."""
+    query = "SELECT hash FROM audit.entry WHERE sequence >= $1 AND sequence < $2 ORDER BY sequence"
+    return [row["hash"] for row in await connected.fetch(query, first, end)]
 
 
 async def edge(connected: asyncpg.Connection) -> list[tuple[int, int, bytes]]:
@@ -326,6 +341,12 @@ async def edge(connected: asyncpg.Connection) -> list[tuple[int, int, bytes]]:
 async def has_entries(connected: asyncpg.Connection) -> bool:
     """Say whether there is any entry at all."""
     return bool(await connected.fetchval("SELECT EXISTS (SELECT FROM audit.entry)"))
+
+
+async def has_entries_before(connected: asyncpg.Connection) -> bool:
+    """Say whether there are rows that no reading in order would meet: below 0, or without place."""
+    query = "SELECT EXISTS (SELECT FROM audit.entry WHERE sequence < 0 OR sequence IS NULL)"
+    return bool(await connected.fetchval(query))
 
 
 async def first_beyond(connected: asyncpg.Connection, size: int) -> int | None:

@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from operations.audit.chain import GAP
 from operations.audit.entry import MAGIC
 from operations.audit.merkle import HASH_BYTES, LEAF_PREFIX, subtree_hash
 
 COPY_HEADER_BYTES = 19
-_ROW = struct.Struct(f">6xqi{len(MAGIC)}xQ")  # columns, 8, sequence, length, magic, sequence
+COPY_TRAILER = b"\xff\xff"
+# columns, 8, sequence, length, magic, sequence, stream sequence and time, length and text of GAP
+_ROW = struct.Struct(f">6xqi{len(MAGIC)}xQ16x{4 + len(GAP)}s")
+_GAP_SUBJECT = struct.pack(">I", len(GAP)) + GAP
 _ENTRY_AT = 18
 _AFTER_ENTRY = 4 + HASH_BYTES
 
@@ -28,7 +32,7 @@ class Segment(NamedTuple):
 
     `parts` are the subtrees between the cuts (sizes at which a root will be asked for), so that a
     frontier can be carried over the segment. `wrong_at` is the first sequence whose row is not
-    what it should be, or None.
+    what it should be, or None. `gaps` are the sequences of the entries that record a gap.
     """
 
     first: int
@@ -37,6 +41,7 @@ class Segment(NamedTuple):
     last_hash: bytes
     parts: list[tuple[int, list[Piece]]]
     wrong_at: int | None
+    gaps: tuple[int, ...]
 
 
 class SegmentScan:
@@ -51,6 +56,7 @@ class SegmentScan:
         self._rest = b""
         self._skip = COPY_HEADER_BYTES
         self._wrong_at: int | None = None
+        self._gaps: list[int] = []
 
     def feed(self, chunk: bytes) -> None:
         """Recompute every complete row in what has arrived so far."""
@@ -62,7 +68,7 @@ class SegmentScan:
         expected = self._first + len(hashes)
         position, size = self._skip, len(buffer)
         while position + _ROW.size <= size:
-            sequence, length, own_sequence = row(buffer, position)
+            sequence, length, own_sequence, subject = row(buffer, position)
             start = position + _ENTRY_AT
             stop = start + length
             if stop + _AFTER_ENTRY > size:
@@ -75,6 +81,8 @@ class SegmentScan:
             ):
                 self._wrong_at = expected
                 return
+            if subject == _GAP_SUBJECT:
+                self._gaps.append(expected)
             hashes.append(previous)
             expected += 1
             position = stop + _AFTER_ENTRY
@@ -84,12 +92,21 @@ class SegmentScan:
     def finish(self) -> Segment:
         """Return what the segment comes to."""
         hashes = self._hashes
-        complete = len(hashes) == self._end - self._first
+        # What is left must be the end of the COPY: a row too short to be an entry is one too many.
+        complete = len(hashes) == self._end - self._first and self._rest == COPY_TRAILER
         if self._wrong_at is None and not complete:
             self._wrong_at = self._first + len(hashes)
         parts = [] if self._wrong_at is not None else list(self._parts())
         last = hashes[-1] if hashes else self._claimed_hash
-        return Segment(self._first, self._end, self._claimed_hash, last, parts, self._wrong_at)
+        return Segment(
+            self._first,
+            self._end,
+            self._claimed_hash,
+            last,
+            parts,
+            self._wrong_at,
+            tuple(self._gaps),
+        )
 
     def _parts(self) -> list[tuple[int, list[Piece]]]:
         leaves = [sha256(LEAF_PREFIX + each).digest() for each in self._hashes]
