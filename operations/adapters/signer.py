@@ -36,6 +36,7 @@ class Signer:
         self._previous_hash = memory.previous_hash
         self._tiles = memory.tiles()
         self._full: list[Tile] = []
+        self._tiles_are_stored = False  # not known before the database was asked
         self.head = memory.head
         self.signed = Checkpoint(memory.origin, memory.signed_size, memory.signed_root)
 
@@ -77,6 +78,8 @@ class Signer:
         """
         if self.head.size < self.signed.size or not await self._is_sealed(connected):
             return None
+        if not self._tiles_are_stored:
+            await self._restore_tiles(connected)
         signing = Checkpoint(self.signed.origin, self.head.size, self._tiles.root())
         self._save(signing)
         signed = Signed(signing.size, now_ns, checkpoint.sign(signing, self._key))
@@ -119,17 +122,22 @@ class Signer:
             self.extend(Sealed([row[0]], [linked], after))
 
     async def restore(self, connected: asyncpg.Connection) -> None:
-        """Put back tiles and checkpoints that the database lost (a crash, an older copy).
-
-        The tiles are made from the stored hashes, and used only if they give the root that this
-        process computed itself.
-        """
+        """Put back checkpoints that the database lost (a crash, an older copy)."""
         stored = {signed.size for signed in await ledger.checkpoints(connected)}
         for time_ns, text in self._file.signed():
             size = _size(text, self.signed.origin, self._key)
             if size and size not in stored:
                 await ledger.store_checkpoint(connected, Signed(size, time_ns, text))
-        if await ledger.tile_count(connected) >= self.head.size // tiles.WIDTH:
+
+    async def _restore_tiles(self, connected: asyncpg.Connection) -> None:
+        """Put back tiles that the database lost, once it holds the log as far as this process.
+
+        They are made from the stored hashes, and used only if they give the root that this process
+        computed itself.
+        """
+        self._tiles_are_stored = True
+        kept = self.head.size // tiles.WIDTH - sum(level == 0 for level, _, _ in self._full)
+        if await ledger.tile_count(connected) >= kept:
             return
         again = tiles.Tiles()
         made: list[Tile] = []
