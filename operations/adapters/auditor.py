@@ -20,7 +20,7 @@ import msgspec
 from operations.adapters import ledger, read_model, scanner, signed_tree
 from operations.adapters.scanner import Snapshot
 from operations.adapters.signed_tree import SignedLeaves
-from operations.audit import claims, entry, merkle
+from operations.audit import claims, entry, merkle, rotation
 from operations.audit.chain import Head
 from operations.audit.checkpoint import Checkpoint
 from operations.audit.claims import Claim
@@ -59,10 +59,13 @@ class Report(msgspec.Struct, kw_only=True):
 
     @property
     def stale(self) -> bool:
-        """Whether what is proven is too old to mean that the log is well now."""
-        return (self.checkpoint_age_seconds or 0) > CHECKPOINT_STALE_SECONDS or (
-            self.oldest_unsigned_seconds or 0
-        ) > UNSIGNED_STALE_SECONDS
+        """Whether what is proven is too old to mean that the log is well now.
+
+        An unknown age is too old, and so is a time in the future, which would never become old.
+        """
+        age = self.checkpoint_age_seconds
+        too_old = age is None or abs(age) > CHECKPOINT_STALE_SECONDS
+        return too_old or abs(self.oldest_unsigned_seconds or 0) > UNSIGNED_STALE_SECONDS
 
     @property
     def exit_code(self) -> int:
@@ -148,7 +151,9 @@ class Auditor:
     async def _open_checkpoints(self, connected: asyncpg.Connection) -> list[Claim]:
         stored = [(each.signed_at_ns, each.note) for each in await ledger.checkpoints(connected)]
         notes = stored + [(0, note) for note in self._brought]
-        opened = claims.open_all(notes, self.report.origin, self._keys)
+        rotations = await ledger.rotations(connected)
+        trusted = rotation.follow(self._keys, self.report.origin, rotations)
+        opened = claims.open_all(notes, self.report.origin, trusted)
         self.report.findings += opened.findings
         self.report.checkpoints = len(opened.signed)
         return opened.signed
@@ -168,7 +173,13 @@ class Auditor:
         cuts = sorted({claim.checkpoint.size for claim in signed} | {size})
         roots = {first: frontier.root()} if first else {}
         last_hash = start.hash_before
-        wanted = list(scanner.spans(first, size, cuts, start.hash_before))
+        wanted = []
+        for span in scanner.spans(first, size, cuts, start.hash_before):
+            # A head that claims more than there is must not keep anyone reading for ever.
+            if await ledger.entry_row(view.connection, span.first) is None:
+                break
+            wanted.append(span)
+        end_of_log = wanted[-1].end if wanted else first
         async for segment in scanner.scan(view, wanted, self._jobs):
             if segment.wrong_at is not None or segment.claimed_hash != last_hash:
                 return Recomputed(roots, last_hash, is_whole=False)
@@ -180,7 +191,7 @@ class Auditor:
             self.report.gaps.extend(segment.gaps)
             self.report.entries = segment.end - first
             self._progress(segment.end - first, size - first)
-        return Recomputed(roots, last_hash, is_whole=True)
+        return Recomputed(roots, last_hash, is_whole=end_of_log == size)
 
     async def _judge(
         self,
@@ -195,54 +206,27 @@ class Auditor:
         agreed, fork = claims.compare(signed, log.roots)
         if fork is not None:
             self._add(fork)
+        if any(found.tampering == Tampering.FORK for found in self.report.findings):
             return
         newest = signed[-1].checkpoint if signed else None
         unproven = newest is not None and newest.size > start.frontier.size and agreed < newest.size
-        beyond = await ledger.first_beyond(connected, size)
-        if not log.is_whole or unproven or beyond is not None:
-            found = await self._diagnose(connected, start, size, agreed, newest, log)
-            self._add(found)
-        elif head is None or head.size < size:
+        is_proven = log.is_whole and not unproven
+        if is_proven and (head is None or head.size < size):
             detail = f"the head of the log was moved back to {head.size if head else 'nothing'}"
             kind = Tampering.TRUNCATION if head else Tampering.MISSING_CHAIN
             self._add(AuditFinding(kind, head.size if head else 0, detail))
-        elif head.hash != log.last_hash:
-            detail = "the head of the log does not hold the hash of the last entry"
+        elif not is_proven or await ledger.first_beyond(connected, size) is not None:
+            look = Look(start, size, agreed, newest, head)
+            self._add(await _diagnose(connected, look, log))
+        elif await ledger.has_entries_before(connected):
+            detail = "there are rows before the first entry; the sealer never wrote them"
+            self._add(AuditFinding(Tampering.INSERTION, 0, detail))
+        elif head is not None and not await _is_last(connected, head, log.last_hash):
+            detail = "the head of the log does not say what its last entry says"
             self._add(AuditFinding(Tampering.EDIT, size - 1, detail))
         elif newest is None and not self.report.findings:
             self.report.obstacle = "the log has no checkpoint signed by this key"
         self.report.head_hash = log.last_hash.hex()
-
-    async def _diagnose(
-        self,
-        connected: asyncpg.Connection,
-        start: Start,
-        size: int,
-        agreed: int,
-        newest: Checkpoint | None,
-        log: Recomputed,
-    ) -> AuditFinding:
-        """Find class and place of a change, reading on from where a signature still agrees."""
-        first, before = start.frontier.size, start.hash_before
-        if agreed > first:
-            row = await ledger.entry_row(connected, agreed - 1)
-            first, before = agreed, row[1] if row else b""
-        leaves = SignedLeaves(connected, newest or Checkpoint(self.report.origin, 0, b""))
-        await leaves.open()
-        signed_hashes = leaves.known or await _hashes_are_signed(connected, newest)
-        look = Diagnosis(first, size, before, leaves.leaf, hashes_are_signed=signed_hashes)
-        async for rows in scanner.rows(connected, first):
-            claimed = {entry.sequence_of(row.entry) for row in rows}
-            await leaves.load({row.sequence for row in rows} | claimed)
-            look.feed(rows)
-        found = look.finish()
-        if found is not None:
-            return found
-        if not log.is_whole:
-            detail = "an entry is not what it must be, but it changed while it was looked at"
-            return AuditFinding(Tampering.EDIT, first, detail)
-        detail = f"the log agrees with itself, but not with what was signed after entry {first}"
-        return AuditFinding(Tampering.REWRITE, first, detail)
 
     async def _compare_projection(self, connected: asyncpg.Connection, size: int) -> None:
         drift = await read_model.first_drift(connected, size)
@@ -257,16 +241,77 @@ class Auditor:
             return
         newest = max(signed, key=lambda claim: (claim.checkpoint.size, claim.signed_at_ns))
         report.signed_size = newest.checkpoint.size
-        if newest.signed_at_ns:
-            report.checkpoint_age_seconds = (now_ns - newest.signed_at_ns) / NANOSECONDS
+        # A checkpoint from elsewhere has no time; it is at least as new as any smaller one.
+        signed_at_ns = max(claim.signed_at_ns for claim in signed)
+        if signed_at_ns:
+            report.checkpoint_age_seconds = (now_ns - signed_at_ns) / NANOSECONDS
         report.unsigned = max(0, report.size - report.signed_size)
         row = await ledger.entry_row(connected, report.signed_size) if report.unsigned else None
-        if row is not None:
+        if row is None:
+            return
+        try:
             made_ns = entry.decode(row[0]).timestamp_ns
+        except ValueError as error:
+            if not report.findings:
+                self._add(AuditFinding(Tampering.EDIT, report.signed_size, str(error)))
+        else:
             report.oldest_unsigned_seconds = (now_ns - made_ns) / NANOSECONDS
 
     def _add(self, finding: AuditFinding) -> None:
         self.report.findings.append(finding)
+
+
+class Look(NamedTuple):
+    """What is known when a change is looked for."""
+
+    start: Start
+    size: int
+    agreed: int
+    newest: Checkpoint | None
+    head: Head | None
+
+
+async def _diagnose(connected: asyncpg.Connection, known: Look, log: Recomputed) -> AuditFinding:
+    """Find class and place of a change, reading on from where a signature still agrees."""
+    first, before = known.start.frontier.size, known.start.hash_before
+    if known.agreed > first:
+        row = await ledger.entry_row(connected, known.agreed - 1)
+        first, before = known.agreed, row[1] if row else b""
+    newest = known.newest or Checkpoint("", 0, b"")
+    leaves = SignedLeaves(connected, newest)
+    await leaves.open()
+    look = Diagnosis(
+        first,
+        known.size,
+        before,
+        leaves.leaf,
+        signed_size=newest.size,
+        hashes_are_signed=await _hashes_are_signed(connected, newest),
+        head_hash=known.head.hash if known.head else b"",
+    )
+    async for rows in scanner.rows(connected, first):
+        claimed = {entry.sequence_of(row.entry) for row in rows}
+        await leaves.load({row.sequence for row in rows} | claimed)
+        look.feed(rows)
+    found = look.finish()
+    if found is not None:
+        return found
+    if not log.is_whole:
+        detail = "an entry is not what it must be, but it changed while it was looked at"
+        return AuditFinding(Tampering.EDIT, first, detail)
+    detail = f"the log agrees with itself, but not with what was signed after entry {first}"
+    return AuditFinding(Tampering.REWRITE, first, detail)
+
+
+async def _is_last(connected: asyncpg.Connection, head: Head, last_hash: bytes) -> bool:
+    """Say whether the head holds the hash and the place in the stream of the last entry."""
+    row = await ledger.entry_row(connected, head.size - 1)
+    try:
+        last = entry.decode(row[0]) if row else None
+    except ValueError:
+        return False
+    is_there = last is not None and last.stream_sequence == head.stream_sequence
+    return is_there and head.hash == last_hash
 
 
 async def _start(
@@ -287,10 +332,8 @@ async def _start(
     return Start(Frontier(), entry.genesis_hash(origin))
 
 
-async def _hashes_are_signed(connected: asyncpg.Connection, newest: Checkpoint | None) -> bool:
+async def _hashes_are_signed(connected: asyncpg.Connection, newest: Checkpoint) -> bool:
     """Say whether the stored hashes, whatever the entries are, give the signed root."""
-    if newest is None:
-        return True  # without a signature there is nothing to tell an edit by
     frontier = Frontier()
     async for hashes in ledger.stored_hashes(connected, newest.size):
         frontier.extend([merkle.leaf_hash(each) for each in hashes])

@@ -366,3 +366,14 @@ async def entries_from(
         most,
     )
     return [(row["entry"], row["hash"]) for row in rows]
+
+
+async def rotations(connected: asyncpg.Connection) -> list[str]:
+    """Return the notes of all key rotations, oldest first."""
+    rows = await connected.fetch("SELECT note FROM audit.rotation ORDER BY number")
+    return [row["note"] for row in rows]
+
+
+async def store_rotation(connected: asyncpg.Connection, number: int, note: str) -> None:
+    """Store a key rotation."""
+    await connected.execute("INSERT INTO audit.rotation VALUES ($1, $2)", number, note)

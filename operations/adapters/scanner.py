@@ -141,4 +141,4 @@ async def rows(connected: asyncpg.Connection, first: int) -> AsyncIterator[list[
         first,
     )
     while batch := await cursor.fetch(ROWS_AT_ONCE):
-        yield [LogRow(*row) for row in batch]
+        yield [LogRow(row[0], row[1] or b"", row[2] or b"") for row in batch]

@@ -14,6 +14,7 @@ async def tree(connected: asyncpg.Connection, places: set[Place]) -> dict[Place,
     partial = {
         (level, size >> tiles.TILE_LEVELS * (level + 1)): hashes
         for level, size, hashes in await ledger.edge(connected)
+        if level >= 0
     }
     return await ledger.tile_hashes(connected, places - partial.keys()) | partial
 

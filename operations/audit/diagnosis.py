@@ -34,9 +34,12 @@ class _Seen:
         self.doubled = -1  # a sequence has two rows
         self.moved = -1  # the bytes claim another sequence, and are signed for that one
         self.unlinked = -1  # the stored hash is not the hash of the bytes
+        self.relinked = b""  # what the hash of that row would be
+        self.follows_proven = True  # the hash before that row is known to be the signed one
+        self.only_hash = False  # the row after it follows from what its hash would be
         self.unsigned = -1  # the stored hash is not the signed one
         self.resigned = -1  # after an unsigned one, a row agrees with the signature again
-        self.leaves_known = False  # a signature reaches at least one of the rows
+        self.proven_to = first  # one past the last row whose hash is known to be signed
         self.beyond = False  # there are rows at or after the size of the log
         self.last_claim = 0  # what the last row claims to be, minus the place it stands at
         self.claims = 0  # the sum of such differences, and of their squares: both are 0 when
@@ -47,9 +50,10 @@ class _Seen:
 class Diagnosis:
     """Feed it the rows from `first` on, sorted; then `finish`.
 
-    `size` is how many entries the log must have: the larger of what its head and its newest
-    signature say. `hashes_are_signed` says whether the stored hashes, whatever the entries are,
-    give the signed root: where no leaf is known, it tells an edit from a rehashed one.
+    `size` is how many entries the log must have: the larger of what its head (with `head_hash`)
+    and its newest signature (at `signed_size`) say. `hashes_are_signed` says whether the stored
+    hashes, whatever the entries are, give the signed root: then each of them is the signed one,
+    also where no leaf is known.
     """
 
     def __init__(
@@ -59,13 +63,17 @@ class Diagnosis:
         hash_before: bytes,
         signed_leaf: SignedLeaf,
         *,
+        signed_size: int,
         hashes_are_signed: bool,
+        head_hash: bytes,
     ) -> None:
         self._first = first
         self._size = size
         self._previous = hash_before
         self._signed_leaf = signed_leaf
-        self._hashes_are_signed = hashes_are_signed
+        self._signed_size = signed_size
+        self._hashes_signed_to = signed_size if hashes_are_signed else 0
+        self._head_hash = head_hash
         self._seen = _Seen(first)
 
     def feed(self, rows: Iterable[LogRow]) -> None:
@@ -74,8 +82,29 @@ class Diagnosis:
             if row.sequence >= self._size and sequence_of(row.entry) >= self._size:
                 self._seen.beyond = True
                 return
-            _compare(self._seen, row, self._previous, self._signed_leaf)
+            signed = self._signed_leaf(row.sequence)
+            if signed is None and 0 <= row.sequence < self._hashes_signed_to:
+                signed = leaf_hash(row.hash)
+            self._place(row, signed)
+            _compare(self._seen, row, self._previous, signed)
             self._previous = row.hash
+
+    def _place(self, row: LogRow, signed: bytes | None) -> None:
+        """Note whether a row stands where it belongs."""
+        seen, at, own = self._seen, row.sequence, sequence_of(row.entry)
+        if at > seen.end and seen.missing < 0:
+            seen.missing = seen.end
+        if at < seen.end and seen.doubled < 0:
+            seen.doubled = at
+        seen.end = at + 1
+        seen.last_claim = 0
+        leaf, signed_there = leaf_hash(row.hash), self._signed_leaf(own)
+        unknown = signed_there is None and leaf != signed and 0 <= own <= self._size
+        if own != at and (signed_there == leaf or unknown):
+            seen.moved = at if seen.moved < 0 else seen.moved
+            seen.last_claim = own - at
+            seen.claims += own - at
+            seen.claims_squared += own * own - at * at
 
     def finish(self) -> AuditFinding | None:
         """Return class and place of the first change; None if these rows are what they must be."""
@@ -85,39 +114,46 @@ class Diagnosis:
                 detail = f"no entries from {first} to {size - 1}"
                 return _found(Tampering.TRUNCATION, first, detail)
             return _found(Tampering.MISSING_CHAIN, 0, f"none of the {size} entries is there")
-        if not seen.leaves_known and seen.unlinked > first and not self._hashes_are_signed:
-            seen.unsigned = seen.unlinked - 1
+        self._weigh()
         return _classify(seen, size)
 
+    def _weigh(self) -> None:
+        """Where no leaf is known, judge by the links around the row that breaks the chain.
 
-def _compare(seen: _Seen, row: LogRow, previous: bytes, signed_leaf: SignedLeaf) -> None:
-    at, own = row.sequence, sequence_of(row.entry)
-    if at > seen.end and seen.missing < 0:
-        seen.missing = seen.end
-    if at < seen.end and seen.doubled < 0:
-        seen.doubled = at
-    seen.end = at + 1
-    leaf, signed = leaf_hash(row.hash), signed_leaf(at)
-    seen.leaves_known = seen.leaves_known or signed is not None
-    signed_there = signed_leaf(own)
-    seen.last_claim = 0
-    if own != at and (signed_there == leaf or (signed is None and signed_there is None)):
-        seen.moved = at if seen.moved < 0 else seen.moved
-        seen.last_claim = own - at
-        seen.claims += own - at
-        seen.claims_squared += own * own - at * at
-    if link(previous, row.entry) != row.hash and seen.unlinked < 0:
-        seen.unlinked = at
+        A wrong hash alone breaks two links, and what it should be fits the next row (or the head).
+        An entry changed together with its hash breaks one link only, that of the row after it.
+        """
+        seen = self._seen
+        before = seen.unlinked - 1
+        if seen.unlinked + 1 == seen.end and self._head_hash == seen.relinked:
+            seen.only_hash = True
+        doubtful = not seen.follows_proven and not seen.only_hash
+        if doubtful and 0 <= before < self._signed_size and not 0 <= seen.unsigned <= before:
+            seen.unsigned = before
+
+
+def _compare(seen: _Seen, row: LogRow, previous: bytes, signed: bytes | None) -> None:
+    """Note whether a row follows from the one before, and whether it is what was signed."""
+    at, leaf = row.sequence, leaf_hash(row.hash)
+    linked = link(previous, row.entry)
+    if linked != row.hash and seen.unlinked < 0:
+        seen.unlinked, seen.relinked = at, linked
+        seen.follows_proven = seen.proven_to == at
+    elif 0 <= seen.unlinked == at - 1:
+        seen.only_hash = link(seen.relinked, row.entry) == row.hash
     if signed is not None and leaf != signed and seen.unsigned < 0:
         seen.unsigned = at
-    if leaf == signed and 0 <= seen.unsigned < at and seen.resigned < 0:
-        seen.resigned = at
+    if leaf == signed:
+        if 0 <= seen.unsigned < at and seen.resigned < 0:
+            seen.resigned = at
+        if seen.unsigned < 0:
+            seen.proven_to = at + 1
 
 
 def _classify(  # noqa: PLR0911 (one return for each class)
     seen: _Seen, size: int
 ) -> AuditFinding | None:
-    if seen.doubled >= 0:
+    if seen.doubled >= 0 and seen.missing < 0:
         return _found(Tampering.INSERTION, seen.doubled, "two rows have this sequence")
     if seen.moved >= 0:
         return _moved(seen)
@@ -128,7 +164,9 @@ def _classify(  # noqa: PLR0911 (one return for each class)
             detail = "entry and hash were changed together; the chain breaks at the next entry"
             return _found(Tampering.REHASHED_EDIT, seen.unsigned, detail)
         detail = "from here on the log agrees with itself, but it is not the one that was signed"
-        return _found(Tampering.REWRITE, seen.unsigned, detail)
+        if seen.proven_to < seen.unsigned:
+            detail = f"between here and {seen.unsigned} begins a log that is not the signed one"
+        return _found(Tampering.REWRITE, seen.proven_to, detail)
     if seen.unlinked >= 0:
         return _found(Tampering.EDIT, seen.unlinked, "the stored hash is not the hash of the entry")
     if seen.end < size:
@@ -141,6 +179,9 @@ def _classify(  # noqa: PLR0911 (one return for each class)
 
 
 def _moved(seen: _Seen) -> AuditFinding:
+    if seen.missing >= 0:
+        detail = "rows of the log were given other sequences"
+        return _found(Tampering.REORDER, min(seen.missing, seen.moved), detail)
     places_only = seen.claims == 0 and seen.claims_squared == 0
     if not places_only and seen.last_claim == 1:
         detail = "the row is gone and later rows were renumbered"
