@@ -19,7 +19,7 @@ from operations.adapters import credentials, keyfiles, ledger
 from operations.adapters.auditor import Auditor
 from operations.adapters.signer import Signer, remember
 from operations.adapters.signer_memory import MemoryFile
-from operations.audit import chain
+from operations.audit import chain, rotation
 from operations.clock import now_ns
 from operations.config import Postgres, Settings
 
@@ -55,8 +55,9 @@ async def begin(settings: Settings) -> dict:
     writer = await asyncpg.connect(credentials.role_dsn(settings, "mts_signer"))
     log = ledger.SealerLedger(sealer, origin)
     await log.create(genesis)
+    trusted = rotation.follow([key.verifier], origin, [])
     file = MemoryFile(settings.checkpoint_path)
-    signer = Signer(await remember(file, writer, origin, key, genesis), file, key)
+    signer = Signer(await remember(file, writer, origin, trusted, genesis), file, key)
     return {
         "log": log,
         "writer": writer,

@@ -8,17 +8,26 @@ is outside `mts.v1.>` on purpose: a checkpoint that became an event would need a
 from asyncpg import Connection
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from operations.adapters import adoption, continuity, keyfiles, ledger, stream, wire
+from operations.adapters import (
+    adoption,
+    continuity,
+    key_rotation,
+    keyfiles,
+    ledger,
+    stream,
+    wire,
+)
 from operations.adapters import signer as signers
 from operations.adapters.continuity import StreamChanged
 from operations.adapters.signer import Signer
 from operations.adapters.signer_memory import MemoryFile
 from operations.adapters.stream import Reader
-from operations.audit import chain
+from operations.audit import chain, rotation
 from operations.audit.chain import Delivery, Jump
 from operations.audit.proof import Consistency
 from operations.clock import monotonic_ns, now_ns
 from operations.config import Settings
+from operations.errors import Retryable
 from workers.runtime import Runtime
 
 CONSUMER = "checkpoint"
@@ -62,15 +71,18 @@ async def _resume(
 
 
 async def _signer(settings: Settings, connected: Connection, client: wire.WireClient) -> Signer:
-    key = keyfiles.read_signer(settings.signing_key_path)
-    found = await stream.info(client, settings.nats.stream)
-    public_key = str(keyfiles.read_public(settings.public_key_path)[0])
-    origin = settings.audit.origin
-    genesis = chain.first_entry(origin, public_key, settings.nats.stream, found.created_ns)
     file = MemoryFile(settings.checkpoint_path)
-    memory = await signers.remember(file, connected, origin, key, genesis)
+    await key_rotation.store(file, connected)
+    key = keyfiles.read_signer(settings.signing_key_path)
+    published = keyfiles.read_public(settings.public_key_path)
+    trusted = rotation.follow(published, settings.audit.origin, file.rotations())
+    found = await stream.info(client, settings.nats.stream)
+    origin = settings.audit.origin
+    first_key = str(published[0])
+    genesis = chain.first_entry(origin, first_key, settings.nats.stream, found.created_ns)
+    memory = await signers.remember(file, connected, origin, trusted, genesis)
     signer = Signer(memory, file, key)
-    await signer.restore(connected)
+    await signer.restore(connected, trusted)
     return signer
 
 
@@ -86,7 +98,9 @@ class Loop:
         reader: Reader,
     ) -> None:
         self._runtime = runtime
+        self._settings = runtime.settings
         self._audit = runtime.settings.audit
+        self._file = MemoryFile(runtime.settings.checkpoint_path)
         self._metrics = runtime.once(Metrics)
         self._connected = connected
         self._client = client
@@ -115,6 +129,8 @@ class Loop:
             return
         self._runtime.condition("worker", ok=True, detail=f"signed size {signed.size}")
         self._signed_at = monotonic_ns() / 1e9
+        if await key_rotation.finish(self._settings, self._file, self._connected, signed.size):
+            raise Retryable("the key of the log was rotated; starting over with the new one")
         proven = await signer.proof_since(self._connected, before)
         body = Consistency(before.size, tuple(proven), signed.note)
         await self._client.publish(SUBJECT, str(body).encode())

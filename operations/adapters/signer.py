@@ -13,10 +13,11 @@ from operations.adapters import ledger
 from operations.adapters.continuity import Tail
 from operations.adapters.ledger import Signed
 from operations.adapters.signer_memory import Memory, MemoryFile
-from operations.audit import chain, checkpoint, entry, merkle, tiles
+from operations.audit import chain, checkpoint, entry, merkle, rotation, tiles
 from operations.audit.chain import Delivery, Head, Sealed
 from operations.audit.checkpoint import Checkpoint
 from operations.audit.note import NoteError, SignerKey
+from operations.audit.rotation import TrustedKeys
 from operations.audit.tiles import Place, Tile
 from operations.errors import Corrupted
 
@@ -121,11 +122,11 @@ class Signer:
             )
             self.extend(Sealed([row[0]], [linked], after))
 
-    async def restore(self, connected: asyncpg.Connection) -> None:
+    async def restore(self, connected: asyncpg.Connection, trusted: TrustedKeys) -> None:
         """Put back checkpoints that the database lost (a crash, an older copy)."""
         stored = {signed.size for signed in await ledger.checkpoints(connected)}
         for time_ns, text in self._file.signed():
-            size = _size(text, self.signed.origin, self._key)
+            size = _size(text, self.signed.origin, trusted)
             if size and size not in stored:
                 await ledger.store_checkpoint(connected, Signed(size, time_ns, text))
 
@@ -190,7 +191,7 @@ async def remember(
     file: MemoryFile,
     connected: asyncpg.Connection,
     origin: str,
-    key: SignerKey,
+    trusted: TrustedKeys,
     genesis: Sealed,
 ) -> Memory:
     """Return what the signer may rely on; a log that was never signed begins with its genesis.
@@ -203,10 +204,10 @@ async def remember(
     notes = [note for _, note in file.signed()[-1:]]
     stored = await ledger.newest_checkpoint(connected)
     notes += [stored.note] if stored else []
-    newest = max((_size(note, origin, key) for note in notes), default=0)
+    newest = max((_size(note, origin, trusted) for note in notes), default=0)
     if memory is not None and newest <= memory.size:
         return memory
-    given = _trusted(file, origin, key)
+    given = _brought(file, origin, trusted)
     if newest and (given is None or given.size < newest):
         raise Refused(
             f"a checkpoint of size {newest} was signed, the signer's memory ends at "
@@ -226,20 +227,20 @@ async def remember(
     )
 
 
-def _size(note: str, origin: str, key: SignerKey) -> int:
-    """Return the size that a note really signs; what this key did not sign counts as nothing."""
+def _size(note: str, origin: str, trusted: TrustedKeys) -> int:
+    """Return the size that a note really signs; what no key of the log signed is nothing."""
     try:
-        return checkpoint.open_checkpoint(note, origin, [key.verifier]).size
+        return rotation.open_checkpoint(note, origin, trusted).size
     except NoteError:
         return 0
 
 
-def _trusted(file: MemoryFile, origin: str, key: SignerKey) -> Checkpoint | None:
+def _brought(file: MemoryFile, origin: str, trusted: TrustedKeys) -> Checkpoint | None:
     try:
         note = file.trusted.read_text()
     except FileNotFoundError:
         return None
     try:
-        return checkpoint.open_checkpoint(note, origin, [key.verifier])
+        return rotation.open_checkpoint(note, origin, trusted)
     except NoteError as error:
         raise Refused(f"{file.trusted} is not a checkpoint of this log: {error}") from error

@@ -50,6 +50,7 @@ class MemoryFile:
         self._memory = folder / "memory.json"
         self.trusted = folder / "trusted.txt"
         self.checkpoints = folder / "checkpoints.log"
+        self._rotations = folder / "rotations.log"
 
     def load(self) -> Memory | None:
         """Return what was saved last; None if nothing ever was. Raises Corrupted."""
@@ -72,17 +73,35 @@ class MemoryFile:
 
     def append(self, signed_at_ns: int, note: str) -> None:
         """Add a signed checkpoint to the append-only file: time in ns and note in base64."""
-        line = f"{signed_at_ns} {base64.b64encode(note.encode()).decode()}\n"
-        _write(self.checkpoints, line.encode(), os.O_APPEND)
+        _append(self.checkpoints, f"{signed_at_ns} {_one_line(note)}")
 
     def signed(self) -> list[tuple[int, str]]:
         """Return time and note of every signed checkpoint; a torn last line is left out."""
-        try:
-            lines = self.checkpoints.read_text().split("\n")[:-1]
-        except FileNotFoundError:
-            return []
-        parted = [line.split(" ") for line in lines]
+        parted = [line.split(" ") for line in _lines(self.checkpoints)]
         return [(int(time), base64.b64decode(note).decode()) for time, note in parted]
+
+    def append_rotation(self, note: str) -> None:
+        """Add a key rotation to the append-only file beside."""
+        _append(self._rotations, _one_line(note))
+
+    def rotations(self) -> list[str]:
+        """Return every key rotation, oldest first."""
+        return [base64.b64decode(line).decode() for line in _lines(self._rotations)]
+
+
+def _one_line(note: str) -> str:
+    return base64.b64encode(note.encode()).decode()
+
+
+def _append(path: Path, line: str) -> None:
+    _write(path, f"{line}\n".encode(), os.O_APPEND)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().split("\n")[:-1]
+    except FileNotFoundError:
+        return []
 
 
 def _write(path: Path, data: bytes, flag: int) -> None:

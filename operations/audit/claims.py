@@ -8,10 +8,11 @@ changed, or two logs were signed), not signed by the log's key, or beyond the en
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from operations.audit import checkpoint as checkpoints
+from operations.audit import rotation
 from operations.audit.checkpoint import Checkpoint
 from operations.audit.findings import AuditFinding, Tampering
-from operations.audit.note import NoteError, VerifierKey
+from operations.audit.note import NoteError
+from operations.audit.rotation import TrustedKeys
 
 
 class Claim(NamedTuple):
@@ -28,13 +29,15 @@ class Claims(NamedTuple):
     findings: list[AuditFinding]
 
 
-def open_all(notes: Iterable[tuple[int, str]], origin: str, keys: Iterable[VerifierKey]) -> Claims:
-    """Check the signatures of (time in ns, note) pairs; a note that fails is a misused key."""
-    known = tuple(keys)
+def open_all(notes: Iterable[tuple[int, str]], origin: str, trusted: TrustedKeys) -> Claims:
+    """Check the signatures of (time in ns, note) pairs; a note that fails is a misused key.
+
+    So is a checkpoint that a retired key signed at a size after its retirement.
+    """
     signed, findings = [], []
     for signed_at_ns, note in notes:
         try:
-            opened = checkpoints.open_checkpoint(note, origin, known)
+            opened = rotation.open_checkpoint(note, origin, trusted)
         except NoteError as error:
             detail = f"a checkpoint is not signed by the key of this log: {error}"
             findings.append(AuditFinding(Tampering.MISUSED_KEY, _claimed_size(note), detail))

@@ -67,11 +67,7 @@ class SignerKey(NamedTuple):
     def sign(self, text: str) -> str:
         """Return the note: the text with this key's signature below it."""
         _check_text(text)
-        signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(text.encode())
-        return f"{text}\n{self._line(signature)}"
-
-    def _line(self, signature: bytes) -> str:
-        return f"\u2014 {self.verifier.name} {_base64(self.verifier.key_id + signature)}\n"
+        return f"{text}\n{signature_line(self, text)}"
 
 
 class Opened(NamedTuple):
@@ -84,6 +80,12 @@ class Opened(NamedTuple):
 def generate_key(name: str) -> SignerKey:
     """Return a new key that signs under `name`."""
     return _signer(name, Ed25519PrivateKey.generate().private_bytes_raw())
+
+
+def signature_line(key: SignerKey, text: str) -> str:
+    """Return the line that a key adds below a text."""
+    signature = Ed25519PrivateKey.from_private_bytes(key.seed).sign(text.encode())
+    return f"\u2014 {key.verifier.name} {_base64(key.verifier.key_id + signature)}\n"
 
 
 def parse_signer(text: str) -> SignerKey:
