@@ -9,13 +9,13 @@ from contextlib import aclosing
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from operations.adapters import adoption, continuity, keyfiles, ledger, stream, wire
-from operations.adapters.continuity import StreamChanged, Tail
+from operations.adapters import adoption_judge, continuity, keyfiles, ledger, stream, wire
+from operations.adapters.continuity import StreamChanged
 from operations.adapters.ledger import SealerLedger, Step, onward
 from operations.adapters.sealer import Committed, Sealer
 from operations.adapters.stream import Reader
 from operations.audit import chain
-from operations.audit.chain import Head
+from operations.audit.chain import Head, Tail
 from operations.clock import now_ns
 from operations.config import Settings
 from workers.runtime import Runtime
@@ -55,7 +55,7 @@ async def _resume(
     try:
         await continuity.resume(client, reader, name, await ledger.tail(connected, head))
     except StreamChanged:
-        adopted = await adoption.find(client, settings, head)
+        adopted = await adoption_judge.find(client, settings, head)
         if adopted is None:
             raise
         await log.append(head, adopted)

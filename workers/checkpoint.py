@@ -9,7 +9,7 @@ from asyncpg import Connection
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from operations.adapters import (
-    adoption,
+    adoption_judge,
     continuity,
     key_rotation,
     keyfiles,
@@ -63,7 +63,7 @@ async def _resume(
         await continuity.resume(client, reader, name, signer.tail)
     except StreamChanged:
         await signer.cross(connected)
-        adopted = await adoption.find(client, settings, signer.head)
+        adopted = await adoption_judge.find(client, settings, signer.head)
         if adopted is None:
             raise
         signer.extend(adopted)

@@ -6,13 +6,11 @@ other messages. The answer needs three facts: the stream was created when the lo
 as far as the log does, and the message at that place still hashes to the sealed entry.
 """
 
-from typing import NamedTuple
-
 from operations.adapters import stream
 from operations.adapters.stream import Reader
 from operations.adapters.wire import WireClient
 from operations.audit import chain, entry
-from operations.audit.chain import Head
+from operations.audit.chain import Tail
 from operations.clock import rfc3339
 from operations.errors import Corrupted, Retryable
 
@@ -21,13 +19,6 @@ FIRST_MESSAGE_SECONDS = 10
 
 class StreamChanged(Corrupted):
     """The stream is not the one the log was made from; a person has to decide."""
-
-
-class Tail(NamedTuple):
-    """The head of a log, and the hash before its last entry if that entry is a message."""
-
-    head: Head
-    previous_hash: bytes | None
 
 
 async def resume(client: WireClient, reader: Reader, name: str, tail: Tail) -> None:

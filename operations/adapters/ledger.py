@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from operations.adapters.continuity import Tail
 from operations.audit import entry
-from operations.audit.chain import Head, Sealed
+from operations.audit.chain import Head, Sealed, Tail
 from operations.audit.tiles import Place, Tile
 from operations.config import Postgres, secret
 from operations.errors import Corrupted, Retryable
@@ -329,7 +328,7 @@ async def stored_hashes(connected: asyncpg.Connection, size: int) -> AsyncIterat
 async def hashes_between(connected: asyncpg.Connection, first: int, end: int) -> list[bytes]:
     """Return the stored hashes of entries [first, end), in order."""
     query = "SELECT hash FROM audit.entry WHERE sequence >= $1 AND sequence < $2 ORDER BY sequence"
-    return [row["hash"] for row in await connected.fetch(query, first, end)]
+    return [row["hash"] or b"" for row in await connected.fetch(query, first, end)]
 
 
 async def edge(connected: asyncpg.Connection) -> list[tuple[int, int, bytes]]:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 import asyncpg
 
 from operations.adapters import ledger
-from operations.adapters.continuity import Tail
 from operations.adapters.ledger import Signed
 from operations.adapters.signer_memory import Memory, MemoryFile
 from operations.audit import chain, checkpoint, entry, merkle, rotation, tiles
-from operations.audit.chain import Delivery, Head, Sealed
+from operations.audit.chain import Delivery, Head, Sealed, Tail
 from operations.audit.checkpoint import Checkpoint
 from operations.audit.note import NoteError, SignerKey
 from operations.audit.rotation import TrustedKeys

@@ -43,6 +43,13 @@ class Head(NamedTuple):
     stream_created_ns: int
 
 
+class Tail(NamedTuple):
+    """The head of a log, and the hash before its last entry if that entry is a message."""
+
+    head: Head
+    previous_hash: bytes | None
+
+
 class Sealed(NamedTuple):
     """Entries that follow a head, their hashes, the head after them, and how much was taken."""
 

@@ -63,29 +63,28 @@ class SegmentScan:
         if self._wrong_at is not None:
             return
         buffer = self._rest + chunk if self._rest else chunk
-        hashes, row = self._hashes, _ROW.unpack_from
+        hashes, row, row_bytes = self._hashes, _ROW.unpack_from, _ROW.size
         previous = hashes[-1] if hashes else self._claimed_hash
         expected = self._first + len(hashes)
         position, size = self._skip, len(buffer)
-        while position + _ROW.size <= size:
+        while position + row_bytes <= size:
             sequence, length, own_sequence, subject = row(buffer, position)
             start = position + _ENTRY_AT
             stop = start + length
-            if stop + _AFTER_ENTRY > size:
+            end = stop + _AFTER_ENTRY
+            if end > size:
                 break
-            previous = sha256(previous + buffer[start:stop]).digest()
-            if (
-                sequence != expected
-                or own_sequence != expected
-                or buffer[stop + 4 : stop + _AFTER_ENTRY] != previous
-            ):
+            linked = sha256(previous)
+            linked.update(buffer[start:stop])
+            previous = linked.digest()
+            if not sequence == own_sequence == expected or buffer[stop + 4 : end] != previous:
                 self._wrong_at = expected
                 return
             if subject == _GAP_SUBJECT:
                 self._gaps.append(expected)
             hashes.append(previous)
             expected += 1
-            position = stop + _AFTER_ENTRY
+            position = end
         self._skip = max(0, position - size)
         self._rest = buffer[position:]
 
