@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from cyclopts import App
 
-from operations.cli import doctor, fleet, keys, replay
+from operations.cli import audit, doctor, fleet, keys, replay
 from operations.errors import OperationsError
 
 app = App(
@@ -21,6 +21,7 @@ app.command(fleet.env)
 app.command(doctor.doctor)
 app.command(replay.replay)
 app.command(keys.keys)
+app.command(audit.audit)
 
 
 def main() -> None:
