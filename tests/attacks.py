@@ -1,17 +1,22 @@
 """Every way of changing a log that an attacker with the superuser's rights has.
 
-Each attack takes a connection inside a transaction and a random source, changes the log, and
+Each attack takes a connection inside a transaction, a random source and the log, changes it, and
 returns the class that a verifier must name and the first sequence it must point at. Sequences are
-drawn from the signed part; nothing here uses the code that finds the change.
+drawn from the signed part; nothing here uses the code that finds the change. `damage` is what the
+same attacker does to the stored tree beside it, so that nothing there helps to find the change.
 """
 
 import random
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 import asyncpg
+from logs import Log
 
 from operations.audit import entry as entries
+
+FAR = 1 << 21
 
 
 class Expected(NamedTuple):
@@ -19,6 +24,13 @@ class Expected(NamedTuple):
 
     tampering: str
     sequence: int
+    brought: tuple[str, ...] = ()
+    """Checkpoints that the verifier got from elsewhere."""
+    or_from: int | None = None
+    """With the stored tree gone, the change can only be placed after this size."""
+
+
+Attack = Callable[[asyncpg.Connection, random.Random, Log], Awaitable[Expected]]
 
 
 async def disarm(db: asyncpg.Connection) -> None:
@@ -27,7 +39,7 @@ async def disarm(db: asyncpg.Connection) -> None:
         await db.execute(f"ALTER TABLE audit.{table} DISABLE TRIGGER ALL")
 
 
-async def _row(db: asyncpg.Connection, sequence: int) -> tuple[bytes, bytes]:
+async def row_at(db: asyncpg.Connection, sequence: int) -> tuple[bytes, bytes]:
     row = await db.fetchrow("SELECT entry, hash FROM audit.entry WHERE sequence = $1", sequence)
     return row["entry"], row["hash"]
 
@@ -38,66 +50,95 @@ async def _write(db: asyncpg.Connection, sequence: int, entry: bytes, hash_: byt
     )
 
 
-def _flip(data: bytes, rng: random.Random) -> bytes:
+def flip(data: bytes, rng: random.Random) -> bytes:
     at = rng.randrange(len(data))
     return data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :]
 
 
-def _forged(data: bytes, rng: random.Random) -> bytes:
+def forged(data: bytes, rng: random.Random) -> bytes:
     """Return the entry with another payload, otherwise well formed."""
     entry = entries.decode(data)
     return entries.encode(entry._replace(data=entry.data + rng.randbytes(5).hex().encode()))
 
 
-async def edit(db: asyncpg.Connection, rng: random.Random, size: int) -> Expected:
-    at = rng.randrange(size)
-    entry, hash_ = await _row(db, at)
-    changed = rng.choice((_flip, _forged))(entry, rng)
+def _shortened(data: bytes, rng: random.Random) -> bytes:
+    return data[: rng.choice((0, 1, 20, len(data) - 1))]
+
+
+async def edit(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at = rng.randrange(log.signed_size)
+    entry, hash_ = await row_at(db, at)
+    changed = rng.choice((flip, forged, _shortened))(entry, rng)
     await _write(db, at, changed, hash_)
     return Expected("edit", at)
 
 
-async def edit_of_the_hash(db: asyncpg.Connection, rng: random.Random, size: int) -> Expected:
-    at = rng.randrange(size)
-    entry, hash_ = await _row(db, at)
-    await _write(db, at, entry, _flip(hash_, rng))
+async def edit_of_the_hash(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at = rng.randrange(log.signed_size)
+    entry, hash_ = await row_at(db, at)
+    await _write(db, at, entry, flip(hash_, rng))
     return Expected("edit", at)
 
 
-async def rehashed_edit(db: asyncpg.Connection, rng: random.Random, size: int) -> Expected:
-    at = rng.randrange(1, size - 1)
-    entry, _ = await _row(db, at)
-    _, before = await _row(db, at - 1)
-    changed = _forged(entry, rng)
+async def edit_to_null(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at, column = rng.randrange(log.signed_size), rng.choice(("entry", "hash"))
+    await db.execute(f"ALTER TABLE audit.entry ALTER COLUMN {column} DROP NOT NULL")
+    await db.execute(f"UPDATE audit.entry SET {column} = NULL WHERE sequence = $1", at)
+    return Expected("edit", at)
+
+
+async def rehashed_edit(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at = rng.randrange(1, log.signed_size - 1)
+    entry, _ = await row_at(db, at)
+    _, before = await row_at(db, at - 1)
+    changed = forged(entry, rng)
     await _write(db, at, changed, sha256(before + changed).digest())
     return Expected("rehashed edit", at)
 
 
-async def rewrite(db: asyncpg.Connection, rng: random.Random, size: int) -> Expected:
-    at = rng.randrange(1, size)
-    entry, _ = await _row(db, at)
-    _, previous = await _row(db, at - 1)
-    rows = await db.fetch(
-        "SELECT sequence, entry FROM audit.entry WHERE sequence >= $1 ORDER BY sequence", at
+async def rewrite_from(db: asyncpg.Connection, rng: random.Random, at: int) -> list[bytes]:
+    """Change an entry and make all that follows agree; return the hashes of the whole log."""
+    rows = await db.fetch("SELECT sequence, entry, hash FROM audit.entry ORDER BY sequence")
+    hashes = [row["hash"] for row in rows[:at]]
+    changed = []
+    for sequence, entry, _ in rows[at:]:
+        made = forged(entry, rng) if sequence == at else entry
+        hashes.append(sha256(hashes[-1] + made).digest())
+        changed.append((sequence, made, hashes[-1]))
+    await db.execute(
+        "UPDATE audit.entry SET entry = n.entry, hash = n.hash "
+        "FROM unnest($1::bigint[], $2::bytea[], $3::bytea[]) AS n(sequence, entry, hash) "
+        "WHERE audit.entry.sequence = n.sequence",
+        *map(list, zip(*changed, strict=True)),
     )
-    for row in rows:
-        changed = _forged(entry, rng) if row["sequence"] == at else row["entry"]
-        previous = sha256(previous + changed).digest()
-        await _write(db, row["sequence"], changed, previous)
-    await db.execute("UPDATE audit.head SET hash = $1", previous)
-    return Expected("rewrite", at)
+    await db.execute("UPDATE audit.head SET hash = $1", hashes[-1])
+    return hashes
 
 
-async def deletion(db: asyncpg.Connection, rng: random.Random, size: int) -> Expected:
-    at = rng.randrange(size - 1)
-    await db.execute("DELETE FROM audit.entry WHERE sequence = $1", at)
+def signed_before(log: Log, at: int) -> int:
+    """Return the largest size that was signed and does not reach beyond a sequence."""
+    return max((size for size in log.sizes if size <= at), default=0)
+
+
+async def rewrite(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at = rng.randrange(1, log.signed_size)
+    await rewrite_from(db, rng, at)
+    return Expected("rewrite", at, or_from=signed_before(log, at))
+
+
+async def deletion(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at = rng.randrange(log.signed_size - 1)
+    count = min(rng.choice((1, 1, 2, 40)), log.signed_size - 1 - at)
+    await db.execute(
+        "DELETE FROM audit.entry WHERE sequence >= $1 AND sequence < $2", at, at + count
+    )
     return Expected("deletion", at)
 
 
 async def deletion_with_renumbering(
-    db: asyncpg.Connection, rng: random.Random, size: int
+    db: asyncpg.Connection, rng: random.Random, log: Log
 ) -> Expected:
-    at = rng.randrange(size - 1)
+    at = rng.randrange(log.signed_size - 1)
     await db.execute("DELETE FROM audit.entry WHERE sequence = $1", at)
     await _shift(db, at, -1)
     if rng.random() < 0.5:
@@ -106,19 +147,18 @@ async def deletion_with_renumbering(
 
 
 async def _shift(db: asyncpg.Connection, after: int, by: int) -> None:
-    far = 1 << 21
     await db.execute(
-        "UPDATE audit.entry SET sequence = sequence + $2 WHERE sequence > $1", after, far
+        "UPDATE audit.entry SET sequence = sequence + $2 WHERE sequence > $1", after, FAR
     )
     await db.execute(
-        "UPDATE audit.entry SET sequence = sequence - $1 WHERE sequence > $1", far - by
+        "UPDATE audit.entry SET sequence = sequence - $1 WHERE sequence > $1", FAR - by
     )
 
 
-async def insertion(db: asyncpg.Connection, rng: random.Random, size: int) -> Expected:
-    at = rng.randrange(1, size)
-    _, before = await _row(db, at - 1)
-    copied, copied_hash = await _row(db, rng.randrange(size))
+async def insertion(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at = rng.randrange(1, log.signed_size)
+    _, before = await row_at(db, at - 1)
+    copied, copied_hash = await row_at(db, rng.randrange(log.signed_size))
     await _shift(db, at - 1, 1)
     added = entries.encode(entries.decode(copied)._replace(sequence=at, data=rng.randbytes(9)))
     row = rng.choice(((added, sha256(before + added).digest()), (copied, copied_hash)))
@@ -128,11 +168,23 @@ async def insertion(db: asyncpg.Connection, rng: random.Random, size: int) -> Ex
     return Expected("insertion", at)
 
 
-async def insertion_beyond_the_head(
-    db: asyncpg.Connection, rng: random.Random, size: int
+async def insertion_of_a_second_row(
+    db: asyncpg.Connection, rng: random.Random, log: Log
 ) -> Expected:
-    at = await db.fetchval("SELECT size FROM audit.head")
-    entry, before = await _row(db, at - 1)
+    """Drop the primary key, then give one sequence to two rows."""
+    at = rng.randrange(log.signed_size)
+    entry, hash_ = await row_at(db, at)
+    added = rng.choice((entry, flip(entry, rng), b""))
+    await db.execute("ALTER TABLE audit.entry DROP CONSTRAINT entry_pkey")
+    await db.execute("INSERT INTO audit.entry VALUES ($1, $2, $3)", at, added, hash_)
+    return Expected("insertion", at)
+
+
+async def insertion_beyond_the_head(
+    db: asyncpg.Connection, rng: random.Random, log: Log
+) -> Expected:
+    at = log.size
+    entry, before = await row_at(db, at - 1)
     added = entries.encode(entries.decode(entry)._replace(sequence=at, data=rng.randbytes(9)))
     await db.execute(
         "INSERT INTO audit.entry VALUES ($1, $2, $3)", at, added, sha256(before + added).digest()
@@ -140,44 +192,143 @@ async def insertion_beyond_the_head(
     return Expected("insertion", at)
 
 
-async def reorder(db: asyncpg.Connection, rng: random.Random, size: int) -> Expected:
-    one, other = sorted(rng.sample(range(size), 2))
-    if rng.random() < 0.4:
-        one, other = min(one, size - 2), min(one, size - 2) + 1
-    first, second = await _row(db, one), await _row(db, other)
+async def reorder(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    one, other = _two(rng, log.signed_size)
+    first, second = await row_at(db, one), await row_at(db, other)
     await _write(db, one, *second)
     await _write(db, other, *first)
     return Expected("reorder", one)
 
 
-async def truncation(db: asyncpg.Connection, rng: random.Random, size: int) -> Expected:
-    at = rng.randrange(1, size)
+async def reorder_by_sequence_alone(
+    db: asyncpg.Connection, rng: random.Random, log: Log
+) -> Expected:
+    """Change nothing but the column `sequence`: two rows change places, or one goes elsewhere."""
+    one, other = _two(rng, log.signed_size)
+    steps = [(one, FAR), (other, one), (FAR, other)]
+    if rng.random() < 0.4:
+        steps = [(one, log.size + rng.choice((0, 1, 1000)))]
+    for before, after in steps:
+        await db.execute("UPDATE audit.entry SET sequence = $2 WHERE sequence = $1", before, after)
+    return Expected("reorder", one)
+
+
+def _two(rng: random.Random, size: int) -> tuple[int, int]:
+    one, other = sorted(rng.sample(range(size), 2))
+    if rng.random() < 0.4:
+        one = min(one, size - 2)
+        return one, one + 1
+    return one, other
+
+
+async def truncation(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at = rng.randrange(1, log.signed_size)
     await db.execute("DELETE FROM audit.entry WHERE sequence >= $1", at)
     if rng.random() < 0.7:
-        _, last = await _row(db, at - 1)
+        _, last = await row_at(db, at - 1)
         await db.execute("UPDATE audit.head SET size = $1, hash = $2", at, last)
     if rng.random() < 0.3:
         await db.execute("DELETE FROM audit.tile WHERE index >= $1", at // 256)
     return Expected("truncation", at)
 
 
-async def missing_chain(db: asyncpg.Connection, rng: random.Random, size: int) -> Expected:
+async def head_moved_back(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at = rng.randrange(1, log.signed_size)
+    _, last = await row_at(db, at - 1)
+    await db.execute("UPDATE audit.head SET size = $1", at)
+    if rng.random() < 0.5:
+        await db.execute("UPDATE audit.head SET hash = $1", last)
+    return Expected("truncation", at)
+
+
+async def head_moved_forward(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    await db.execute("UPDATE audit.head SET size = $1", rng.choice((log.size + 1, 1 << 62)))
+    return Expected("truncation", log.size)
+
+
+async def head_changed(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    if rng.random() < 0.5:
+        await db.execute("UPDATE audit.head SET stream_sequence = stream_sequence + 1")
+    else:
+        hash_ = await db.fetchval("SELECT hash FROM audit.head")
+        await db.execute("UPDATE audit.head SET hash = $1", flip(hash_, rng))
+    return Expected("edit", log.size - 1)
+
+
+async def missing_head(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    how = ("DELETE FROM audit.head", "UPDATE audit.head SET origin = 'elsewhere'")
+    await db.execute(rng.choice(how))
+    return Expected("missing chain", 0)
+
+
+async def missing_chain(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
     await db.execute("DELETE FROM audit.entry")
     if rng.random() < 0.5:
         await db.execute("DELETE FROM audit.head")
     return Expected("missing chain", 0)
 
 
-ATTACKS = (
+ATTACKS: Sequence[Attack] = (
     edit,
     edit_of_the_hash,
+    edit_to_null,
     rehashed_edit,
     rewrite,
     deletion,
     deletion_with_renumbering,
     insertion,
+    insertion_of_a_second_row,
     insertion_beyond_the_head,
     reorder,
+    reorder_by_sequence_alone,
     truncation,
+    head_moved_back,
+    head_moved_forward,
+    head_changed,
+    missing_head,
     missing_chain,
 )
+
+
+async def _tiles_gone(db: asyncpg.Connection, rng: random.Random) -> None:
+    await db.execute("DELETE FROM audit.tile")
+
+
+async def _edge_gone(db: asyncpg.Connection, rng: random.Random) -> None:
+    await db.execute("DELETE FROM audit.edge")
+
+
+async def _tree_gone(db: asyncpg.Connection, rng: random.Random) -> None:
+    await _tiles_gone(db, rng)
+    await _edge_gone(db, rng)
+
+
+async def _one_tile_gone(db: asyncpg.Connection, rng: random.Random) -> None:
+    await db.execute("DELETE FROM audit.tile WHERE index = $1", await _a_tile(db, rng))
+
+
+async def _tile_changed(db: asyncpg.Connection, rng: random.Random) -> None:
+    index = await _a_tile(db, rng)
+    hashes = await db.fetchval("SELECT hashes FROM audit.tile WHERE index = $1", index)
+    hashes = hashes or bytes(8192)
+    await db.execute("UPDATE audit.tile SET hashes = $2 WHERE index = $1", index, flip(hashes, rng))
+
+
+async def _edge_changed(db: asyncpg.Connection, rng: random.Random) -> None:
+    hashes = await db.fetchval("SELECT hashes FROM audit.edge WHERE level = 0")
+    change = rng.choice((flip(hashes, rng), hashes[:-1], hashes + bytes(32), b""))
+    await db.execute("UPDATE audit.edge SET hashes = $1 WHERE level = 0", change)
+    await db.execute("INSERT INTO audit.edge VALUES (-1, 3, $1)", bytes(32))
+
+
+async def _a_tile(db: asyncpg.Connection, rng: random.Random) -> int:
+    count = await db.fetchval("SELECT count(*) FROM audit.tile WHERE level = 0")
+    return rng.randrange(max(1, count))  # a truncation may have taken all of them
+
+
+DAMAGES = (_tiles_gone, _edge_gone, _tree_gone, _one_tile_gone, _tile_changed, _edge_changed)
+
+
+async def damage(db: asyncpg.Connection, rng: random.Random) -> None:
+    """Destroy or falsify the stored tree."""
+    await rng.choice(DAMAGES)(db, rng)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import asyncpg
 from support import Database
 
-from operations.adapters import ledger
+from operations.adapters import ledger, read_model
 from operations.adapters.ledger import SealerLedger
 from operations.adapters.signer import Signer, remember
 from operations.adapters.signer_memory import MemoryFile
-from operations.audit import chain, note
+from operations.audit import chain, note, rotation
 from operations.audit.chain import Delivery
 from operations.audit.note import SignerKey
 from operations.config import Postgres
@@ -28,6 +28,9 @@ class Log(NamedTuple):
     key: SignerKey
     signed_size: int
     size: int
+    sizes: tuple[int, ...]
+    gaps: tuple[int, ...]
+    signer: Signer
 
 
 def deliveries(first: int, count: int) -> list[Delivery]:
@@ -44,9 +47,19 @@ def deliveries(first: int, count: int) -> list[Delivery]:
 
 
 async def make_log(
-    database: Database, sizes: tuple[int, ...], unsigned: int, folder: Path | None = None
+    database: Database,
+    sizes: tuple[int, ...],
+    unsigned: int,
+    folder: Path | None = None,
+    *,
+    lost: int = 0,
+    projected: bool = False,
 ) -> Log:
-    """Seal a log and sign it at each of the sizes; `unsigned` more entries follow."""
+    """Seal a log and sign it at each of the sizes; `unsigned` more entries follow.
+
+    With `lost`, so many messages are missing in the stream before each part, so that each part
+    begins with a gap entry. With `projected`, the read model is filled too.
+    """
     key = note.generate_key(ORIGIN)
     settings = Postgres(dsn=database.dsn("mts_sealer"))
     async with ledger.connection(settings, "test") as connected:
@@ -56,17 +69,32 @@ async def make_log(
         await log.create(genesis)
         head = genesis.head
         file = MemoryFile(folder or Path(database.settings.home, f"signer-{database.name}"))
+        trusted = rotation.follow([key.verifier], ORIGIN, [])
         writer = await asyncpg.connect(database.dsn("mts_signer"))
-        signer = Signer(await remember(file, writer, ORIGIN, key, genesis), file, key)
-        for size in (*sizes, sizes[-1] + unsigned):
-            messages = deliveries(head.stream_sequence + 1, size - head.size)
-            sealed = chain.seal(head, messages)
-            if sealed.entries:
+        signer = Signer(await remember(file, writer, ORIGIN, trusted, genesis), file, key)
+        gaps = []
+        for size in dict.fromkeys((*sizes, sizes[-1] + unsigned)):
+            count = size - head.size - bool(lost)
+            if count > 0:
+                messages = deliveries(head.stream_sequence + 1 + lost, count)
+                gaps += [head.size] if lost else []
+                sealed = chain.seal(head, messages, gap_is_real=bool(lost))
                 await log.append(head, sealed)
-            head = sealed.head
+                head = sealed.head
+                if size in sizes:
+                    signer.follow(messages, gap_is_real=bool(lost))
             if size in sizes:
-                signer.follow(messages, gap_is_real=False)
                 assert await signer.sign(writer, NOW_NS - 1)
         await writer.close()
+    if projected:
+        await project_all(database)
     reading = Postgres(dsn=database.dsn("mts_reader"))
-    return Log(database, reading, key, sizes[-1], head.size)
+    return Log(database, reading, key, sizes[-1], head.size, sizes, tuple(gaps), signer)
+
+
+async def project_all(database: Database) -> None:
+    """Fill the read model as its worker does."""
+    connected = await database.connect("mts_projector")
+    while await read_model.advance(connected, 1000):
+        pass
+    await connected.close()

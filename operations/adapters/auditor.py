@@ -111,12 +111,14 @@ class Auditor:
         brought: Sequence[str] = (),
         progress: Progress = quiet,
         jobs: int = 0,
+        segment: int = scanner.SEGMENT,
     ) -> None:
         self._settings = settings
         self._keys = keys
         self._brought = brought
         self._progress = progress
         self._jobs = jobs
+        self._segment = segment
         self.report = Report(origin=origin)
 
     async def verify(
@@ -174,7 +176,7 @@ class Auditor:
         roots = {first: frontier.root()} if first else {}
         last_hash = start.hash_before
         wanted = []
-        for span in scanner.spans(first, size, cuts, start.hash_before):
+        for span in scanner.spans(first, size, cuts, start.hash_before, self._segment):
             # A head that claims more than there is must not keep anyone reading for ever.
             if await ledger.entry_row(view.connection, span.first) is None:
                 break

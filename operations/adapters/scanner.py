@@ -34,11 +34,13 @@ class Span(NamedTuple):
     hash_before: bytes | None
 
 
-def spans(first: int, end: int, cuts: Sequence[int], hash_before: bytes) -> Iterator[Span]:
-    """Divide a log into aligned segments; only the first knows the hash before it."""
+def spans(
+    first: int, end: int, cuts: Sequence[int], hash_before: bytes, width: int = SEGMENT
+) -> Iterator[Span]:
+    """Divide a log into segments of at most `width`; only the first knows the hash before it."""
     start, known = first, hash_before
     while start < end:
-        stop = min(end, (start // SEGMENT + 1) * SEGMENT)
+        stop = min(end, (start // width + 1) * width)
         inside = tuple(cut for cut in cuts if start < cut < stop)
         yield Span(start, stop, inside, known if start == first else None)
         start = stop

@@ -33,6 +33,7 @@ class _Seen:
         self.missing = -1  # a sequence has no row
         self.doubled = -1  # a sequence has two rows
         self.moved = -1  # the bytes claim another sequence, and are signed for that one
+        self.added = -1  # the row after which every row stands one further than it claims
         self.unlinked = -1  # the stored hash is not the hash of the bytes
         self.relinked = b""  # what the hash of that row would be
         self.follows_proven = True  # the hash before that row is known to be the signed one
@@ -102,6 +103,8 @@ class Diagnosis:
         unknown = signed_there is None and leaf != signed and 0 <= own <= self._size
         if own != at and (signed_there == leaf or unknown):
             seen.moved = at if seen.moved < 0 else seen.moved
+            if own == at - 1 and seen.added < 0:
+                seen.added = at if row.hash == self._previous else own
             seen.last_claim = own - at
             seen.claims += own - at
             seen.claims_squared += own * own - at * at
@@ -187,8 +190,8 @@ def _moved(seen: _Seen) -> AuditFinding:
         detail = "the row is gone and later rows were renumbered"
         return _found(Tampering.DELETION, seen.moved, detail)
     if not places_only and seen.last_claim == -1:
-        first = min(at for at in (seen.moved, seen.unlinked, seen.unsigned) if at >= 0)
-        return _found(Tampering.INSERTION, first, "a row was added and later rows renumbered")
+        detail = "a row was added and later rows were renumbered"
+        return _found(Tampering.INSERTION, seen.added, detail)
     return _found(Tampering.REORDER, seen.moved, "the row here is another entry of the log")
 
 
