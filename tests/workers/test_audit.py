@@ -1,10 +1,19 @@
 """Is every acknowledged event in the log exactly once, whatever is killed or paused when?"""
 
 import pytest
-from pipeline import SealerProcess, Site, fill, orders, read_log, tree_root
+from pipeline import (
+    Acknowledged,
+    SealerProcess,
+    Site,
+    assert_exactly_once,
+    fill,
+    orders,
+    read_log,
+    tree_root,
+)
 from support import NatsHandle, eventually, make_home, remove_home, run_blocking, settings_for
 
-from operations.adapters import ledger
+from operations.adapters import ledger, sealer
 
 pytestmark = pytest.mark.integration
 
@@ -81,3 +90,44 @@ async def test_a_paused_sealer_is_replaced_and_changes_nothing_when_it_wakes(
     finally:
         process.end()
     assert await read_log(site.database) == sealed
+
+
+async def test_the_same_stream_gives_the_same_root_whatever_the_batches(
+    site, servers, tmp_path, monkeypatch
+):
+    process = SealerProcess(site, "entries copied", 1, "KILL")
+    try:
+        await process.died()
+    finally:
+        process.end()
+    await site.seal_everything()
+    other = Site(site.nats, servers.new_database(), tmp_path)
+    monkeypatch.setattr(sealer, "SLICE", 7)
+    monkeypatch.setattr(sealer, "LARGEST_BATCH", 100)
+    await other.seal_everything()
+    assert await assert_whole(other) == await assert_whole(site)
+    assert await read_log(other.database) == await read_log(site.database)
+    servers.drop_database(other.database)
+
+
+async def test_of_two_sealers_one_works_and_the_other_takes_over_when_it_stops(
+    nats_server, database, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ledger, "STANDBY_SECONDS", 1)
+    site = Site(nats_server, database, tmp_path)
+    async with Acknowledged(nats_server) as publisher, site.working("audit") as (first,):
+        await eventually(lambda: first.conditions.ready, 20)
+        async with site.working("audit") as (second,):
+            await eventually(lambda: stands_by(second), 20, "it stands by")
+            assert first.conditions.ready
+            first.stopping.set()
+            await eventually(lambda: second.conditions.ready, 20, "it takes over")
+            await publisher.more(10)
+            await site.sealed_to(max(publisher.events))
+    await site.seal_everything()
+    await assert_exactly_once(site, publisher.events)
+
+
+def stands_by(worker) -> bool:
+    condition = worker.conditions.get("worker")
+    return condition is not None and "standing by" in condition.detail
