@@ -132,6 +132,9 @@ class Settings(Section, frozen=True, kw_only=True):
     environment: Annotated[
         str, _doc("Name signed into every command, so that none is valid elsewhere.")
     ] = "development"
+    service_key_file: Annotated[
+        str, _doc("Key this process signs its findings with; empty means it signs none.")
+    ] = ""
     stop_seconds: Annotated[float, _doc("How long `mts stop` asks before it kills.")] = 300.0
     nats: Nats = Nats()
     postgres: Postgres = Postgres()
@@ -153,6 +156,11 @@ class Settings(Section, frozen=True, kw_only=True):
     def signing_key_path(self) -> Path:
         """Where the signing key of the log is."""
         return Path(self.audit.signing_key_file or self.path("keys", "audit.key"))
+
+    @property
+    def service_key_path(self) -> Path:
+        """Where the key is that this process signs its findings with."""
+        return Path(self.service_key_file)
 
     @property
     def roster_path(self) -> Path:

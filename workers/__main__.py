@@ -5,7 +5,7 @@ import importlib
 import sys
 
 from operations.errors import OperationsError
-from workers import WORKERS, runtime, supervisor
+from workers import WORKERS, alarm, runtime, supervisor
 
 FLEET = {"up": supervisor.up, "init": supervisor.initialise, "down": supervisor.down}
 
@@ -22,7 +22,8 @@ def main() -> int:
         if arguments.what in FLEET:
             return FLEET[arguments.what]()
         module = importlib.import_module(f"workers.{arguments.what}")
-        return runtime.serve(arguments.what, module.run, arguments.parent)
+        beside = (alarm.watch,)
+        return runtime.serve(arguments.what, module.run, arguments.parent, beside)
     except OperationsError as error:
         print(error, file=sys.stderr)  # noqa: T201 (before there is a log)
         return 1

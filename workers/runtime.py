@@ -7,7 +7,7 @@ waits, reports or ends the process. It may be stopped or called again after any 
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ class Runtime:
         self.registry = CollectorRegistry()
         self.stopping = asyncio.Event()
         self.conditions = health.Conditions()
+        self.trouble = ""  # why our own records cannot be trusted; see workers/alarm.py
         self._built: dict[Callable[[CollectorRegistry], Any], Any] = {}
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -66,17 +67,20 @@ class Runtime:
             await asyncio.wait_for(self.stopping.wait(), seconds)
 
 
-Run = Callable[[Runtime], Awaitable[None]]
+Run = Callable[[Runtime], Coroutine[Any, Any, None]]
 
 
-def serve(name: str, run: Run, parent: int = 0) -> int:
-    """Run a worker until SIGTERM or SIGINT, or until `parent` is gone; returns the exit code."""
+def serve(name: str, run: Run, parent: int = 0, beside: Sequence[Run] = ()) -> int:
+    """Run a worker until SIGTERM or SIGINT, or until `parent` is gone; returns the exit code.
+
+    What runs `beside` it serves the worker and ends with it.
+    """
     settings = config.load()
     logs.configure(settings.log)
-    return asyncio.run(_serve(Runtime(name, settings), run, parent))
+    return asyncio.run(_serve(Runtime(name, settings), run, parent, beside))
 
 
-async def _serve(runtime: Runtime, run: Run, parent: int) -> int:
+async def _serve(runtime: Runtime, run: Run, parent: int, beside: Sequence[Run] = ()) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runtime.stopping.set)
@@ -84,9 +88,11 @@ async def _serve(runtime: Runtime, run: Run, parent: int) -> int:
     try:
         async with health.serving(http.host, http.port, runtime.conditions, runtime.registry):
             async with asyncio.TaskGroup() as group:
-                watch = group.create_task(_watch_parent(runtime, parent))
+                others = [group.create_task(_watch_parent(runtime, parent))]
+                others += [group.create_task(other(runtime)) for other in beside]
                 code = await _run_until_stopped(runtime, run)
-                watch.cancel()
+                for other in others:
+                    other.cancel()
             return code
     except OperationsError as error:
         runtime.log.error("cannot start", reason=str(error))  # noqa: TRY400 (it says it all)
@@ -109,6 +115,7 @@ async def _run_until_stopped(runtime: Runtime, run: Run) -> int:
         except Corrupted as error:
             runtime.condition(WORKER, ok=False, detail=f"stopped: {error}")
             runtime.log.critical("our own records cannot be trusted", reason=str(error))
+            runtime.trouble = str(error)
             await runtime.pause(LONGEST_PAUSE_SECONDS)
         except Exception as error:
             runtime.condition(WORKER, ok=False, detail=f"failed: {error!r}")

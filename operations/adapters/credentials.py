@@ -139,6 +139,11 @@ def reader_environment(settings: Settings, user: str, role: str) -> dict[str, st
     return environment
 
 
+def service_key_file(settings: Settings, worker: str) -> Path:
+    """Where the key is that a worker signs its findings with."""
+    return settings.path("keys", f"service-{worker}.key")
+
+
 def worker_environment(settings: Settings, worker: str, http_port: int) -> dict[str, str]:
     """Return every setting of one worker: the fleet's, with only its own credentials."""
     values = {}
@@ -148,5 +153,9 @@ def worker_environment(settings: Settings, worker: str, http_port: int) -> dict[
     for variable in FLEET_ONLY:
         values[variable] = ""
     values |= reader_environment(settings, worker, WORKER_ROLES[worker])
-    values |= {"MTS_NATS_INBOX": accounts.inbox(worker), "MTS_HTTP_PORT": str(http_port)}
+    values |= {
+        "MTS_NATS_INBOX": accounts.inbox(worker),
+        "MTS_HTTP_PORT": str(http_port),
+        "MTS_SERVICE_KEY_FILE": str(service_key_file(settings, worker)),
+    }
     return values

@@ -2,6 +2,7 @@
 
     <home>/keys/root.key, root.vkey          the key that signs rosters
     <home>/keys/operator.key, operator.vkey  the key of whoever started the fleet
+    <home>/keys/service-<worker>.key, .vkey  the key a worker signs its findings with
     <home>/keys/roster.json                  who may sign what
 
 A root key beside its roster proves little, so the roster is marked `development`. Where the
@@ -10,7 +11,12 @@ environment is live nothing is made: there a roster comes from a root key that l
 
 from pathlib import Path
 
-from operations.adapters.credentials import private_folder, read_secret, write_private
+from operations.adapters.credentials import (
+    WORKER_ROLES,
+    private_folder,
+    read_secret,
+    write_private,
+)
 from operations.clock import now_ns
 from operations.config import Settings
 from operations.errors import Rejected
@@ -29,9 +35,12 @@ def ensure_development(settings: Settings) -> None:
         return
     folder = private_folder(settings.path("keys"))
     root, operator = _ensure_key(folder, ROOT), _ensure_key(folder, OPERATOR)
+    services = {
+        _ensure_key(folder, f"service-{worker}").public: ("check",) for worker in WORKER_ROLES
+    }
     document = development_roster(
         root,
-        {operator.public: OPERATOR_ROLES},
+        {operator.public: OPERATOR_ROLES, **services},
         origin=settings.audit.origin,
         environment=settings.environment,
         issued_ns=now_ns(),
