@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
 from operations.adapters.fleet_files import LOG_PATTERN
@@ -41,9 +42,18 @@ def configure(settings: Log, stream: TextIO | None = None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    last: list[Processor] = [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    # Tracebacks without the values of variables: settings hold passwords.
+    last: list[Processor] = [
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
     if settings.format == "json":
-        last = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        without_values = ExceptionDictTransformer(show_locals=False)
+        last = [
+            structlog.processors.ExceptionRenderer(without_values),
+            structlog.processors.JSONRenderer(),
+        ]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -33,6 +33,20 @@ def test_our_lines_and_those_of_libraries_are_json_with_the_same_fields(logging_
     assert ours.keys() >= {"timestamp"} <= theirs.keys()
 
 
+@pytest.mark.parametrize("shape", ["console", "json"])
+def test_a_traceback_shows_no_values_because_settings_hold_passwords(logging_restored, shape):
+    stream = io.StringIO()
+    logs.configure(Log(format=shape), stream)
+    password = f"{'open'} sesame"  # the source line itself is shown
+    try:
+        {}[len(password)]
+    except KeyError as error:
+        logs.logger("audit").critical("failed", exc_info=error)
+    assert "KeyError" in stream.getvalue()
+    assert "test_logs.py" in stream.getvalue()
+    assert "open sesame" not in stream.getvalue()
+
+
 def test_less_important_lines_are_left_out(logging_restored):
     stream = io.StringIO()
     logs.configure(Log(level="warning"), stream)
