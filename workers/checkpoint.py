@@ -115,7 +115,8 @@ class Loop:
         await self._follow(await self._reader.read(wait_seconds=self._audit.checkpoint_seconds))
         signer, seconds = self._signer, monotonic_ns() / 1e9 - self._signed_at
         grown = signer.head.size > signer.signed.size
-        if seconds < (self._audit.checkpoint_seconds if grown else self._audit.idle_seconds):
+        wait = self._audit.checkpoint_seconds if grown else self._audit.idle_seconds
+        if seconds < wait and not key_rotation.next_key_path(self._settings).exists():
             return
         before = signer.signed
         signed = await signer.sign(self._connected, now_ns())

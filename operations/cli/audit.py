@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from operations.adapters.auditor import Report
 from operations.audit.findings import AuditFinding, Tampering
-from operations.cli import access, audit_proof, audit_show, audit_stream, fleet
+from operations.cli import access, audit_keys, audit_proof, audit_show, audit_stream, fleet
 from operations.cli.access import Dsn, Key
 from operations.cli.output import (
     PROVEN,
@@ -75,8 +75,8 @@ def verify(
             _print_report(report, from_sequence)
         else:
             found = msgspec.to_builtins(report) | {"exit_code": report.exit_code}
-            found["stale"] = report.stale
-            write_json(found, output)
+            findings = [each._asdict() for each in report.findings]
+            write_json(found | {"stale": report.stale, "findings": findings}, output)
         return report.exit_code
 
     return run(work())
@@ -221,3 +221,5 @@ audit.command(audit_proof.proof)
 audit.command(audit_proof.export)
 audit.command(audit_stream.rebuild)
 audit.command(audit_stream.adopt_stream)
+audit.command(audit_keys.key)
+audit.command(audit_keys.rotate_key)
