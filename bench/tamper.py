@@ -1,6 +1,6 @@
 """Is every change to a log found and named, thousands of times? A table with one row per attack.
 
-    python bench/tamper.py --seeds 3000 [--json FILE]
+    python bench/tamper.py --seeds 3000 [--only NAME] [--json FILE]
 
 It uses the attacks of the tests on servers of its own. Exit code 0 only if none was missed.
 """
@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
 
-from attacks import ATTACKS, Attack
-from attacks_on_trust import ON_KEYS, ON_THE_READ_MODEL
-from logs import Log, make_log
-from support import Servers, make_home, remove_home, settings_for
-from tampering import missed, prepared
+from attacks import ATTACKS, Attack  # noqa: E402
+from attacks_on_trust import ON_KEYS, ON_THE_READ_MODEL  # noqa: E402
+from logs import Log, make_log  # noqa: E402
+from support import Servers, make_home, remove_home, settings_for  # noqa: E402
+from tampering import missed, prepared  # noqa: E402
 
 
 class Case(NamedTuple):
@@ -60,6 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3000)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", default="", help="part of the names of the attacks to run")
     options = parser.parse_args()
     home = make_home()
     servers = Servers(settings_for(home))
@@ -68,6 +69,8 @@ def main() -> int:
         servers.start()
         print(f"{'log':14} {'attack':32} {'seeds':>6} {'missed':>6} {'seconds':>8}", flush=True)
         for case in cases():
+            if options.only not in case.attack.__name__:
+                continue
             wrong, seconds = asyncio.run(run(servers, case, options.seeds))
             failed += len(wrong)
             name = case.attack.__name__

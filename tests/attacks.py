@@ -151,7 +151,7 @@ async def _shift(db: asyncpg.Connection, after: int, by: int) -> None:
         "UPDATE audit.entry SET sequence = sequence + $2 WHERE sequence > $1", after, FAR
     )
     await db.execute(
-        "UPDATE audit.entry SET sequence = sequence - $1 WHERE sequence > $1", FAR - by
+        "UPDATE audit.entry SET sequence = sequence - $1 WHERE sequence > $2", FAR - by, FAR
     )
 
 

@@ -40,7 +40,7 @@ def deliveries(first: int, count: int) -> list[Delivery]:
             b"mts.v1.trading.order.submitted",
             b"$JS.ACK.MTS.audit.1.%d.%d.%d.0" % (n, n, NOW_NS - 10**9),
             b"",
-            b'{"actor":"oms-1","subject_id":"ord-%d","data":{"n":"%d"}}' % (n % 50, n),
+            b'{"actor":"oms-1","subject_id":"ord-%d","data":{"quantity":"%d"}}' % (n % 50, n),
         )
         for n in range(first, first + count)
     ]

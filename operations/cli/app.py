@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from cyclopts import App
 
-from operations.cli import audit, doctor, fleet, keys, replay
+from operations.cli import audit, demo, doctor, fleet, keys, replay
 from operations.errors import OperationsError
 
 app = App(
@@ -22,6 +22,7 @@ app.command(doctor.doctor)
 app.command(replay.replay)
 app.command(keys.keys)
 app.command(audit.audit)
+app.command(demo.demo)
 
 
 def main() -> None:

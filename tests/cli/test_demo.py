@@ -1,0 +1,85 @@
+"""Does the demonstration do what it says, and leave nothing behind however it ends?"""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from operations.config import subprocess_environment
+from workers.servers import running_with
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+MTS = Path(sys.executable).with_name("mts")
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [MTS, "demo", *arguments],
+        env=subprocess_environment({}) | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def home_in(said: str) -> Path:
+    found = re.search(r"/var/tmp/mts-demo-\w+", said)
+    assert found, said
+    return Path(found.group())
+
+
+def assert_nothing_is_left(home: Path) -> None:
+    assert not home.exists()
+
+    def belongs(process) -> bool:
+        return process.environ().get("MTS_HOME") == str(home) or any(
+            str(home) in word for word in process.cmdline()
+        )
+
+    assert running_with(belongs) == []
+
+
+def test_the_demonstration_proves_a_log_and_finds_every_change_to_its_copies() -> None:
+    process = start("--events", "1500", "--seed", "3")
+    said, _ = process.communicate(timeout=140)
+    assert process.returncode == 0, said
+    assert "✓ 1501 entries, chain integrity OK, no gaps" in said
+    assert "trading.order.submitted" in said
+    for change in ("edit", "deletion", "rewrite", "truncation"):
+        assert f"✗ {change} at sequence" in said
+    assert "Every step did what it says" in said
+    assert_nothing_is_left(home_in(said))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demonstration_that_is_interrupted_leaves_nothing_behind(number: int) -> None:
+    process = start("--events", "200000")
+    assert process.stdout
+    lines = iter(process.stdout.readline, "")
+    said = next(line for line in lines if "/var/tmp/" in line)
+    said += next(line for line in lines if line.startswith("2  Publish"))
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=100)
+    assert process.returncode == 130, rest
+    assert "Every step did what it says" not in rest
+    assert_nothing_is_left(home_in(said))
+
+
+def test_a_demonstration_whose_servers_do_not_start_fails_and_cleans_up(tmp_path: Path) -> None:
+    fake = tmp_path / "sitecustomize.py"
+    fake.write_text("import sys\nif sys.argv[-1:] == ['up']:\n    raise SystemExit(9)\n")
+    process = start("--events", "1500", PYTHONPATH=str(tmp_path))
+    said, _ = process.communicate(timeout=140)
+    assert process.returncode == 1, said
+    assert "`mts start` ended with exit code 1, not 0" in said
+    assert_nothing_is_left(home_in(said))
+
+
+def test_too_few_events_are_refused_before_anything_starts() -> None:
+    process = start("--events", "10")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "at least 1000 events" in said
