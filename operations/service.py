@@ -150,6 +150,11 @@ class AuditLog:
         except NoteError as error:
             status.signature = f"does not hold: {error}"
 
+    async def checkpoint(self) -> str:
+        """Return the newest checkpoint, which its key really signed; raises Rejected, Corrupted."""
+        async with self._snapshot() as connected:
+            return await (await self._prover(connected)).checkpoint()
+
     async def inclusion(self, sequence: int) -> str:
         """Return the file that proves one entry; raises Rejected or Corrupted."""
         async with self._snapshot() as connected:

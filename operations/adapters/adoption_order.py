@@ -19,7 +19,6 @@ from operations.audit import chain, entry
 from operations.audit.chain import Delivery, Head
 from operations.clock import NANOSECONDS, new_event_id, now_ns, parse_rfc3339, rfc3339
 from operations.errors import Rejected, Retryable
-from operations.events.base import encode
 from operations.events.commands import AdoptionOrder, AdoptStreamCommanded
 from operations.signing.message import Signer
 
@@ -28,19 +27,17 @@ LOOK_SECONDS = 0.2
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What adopting would do: the log as it stands, the stream, and where sealing goes on."""
+    """What adopting would do: the log as it stands, the stream, and where sealing goes on.
+
+    `is_needed` says that the log cannot simply go on with this stream.
+    """
 
     stream: str
     stream_created: str
     last_sequence: int
     from_sequence: int
     head: Head
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether the log cannot simply go on with this stream."""
-        same = parse_rfc3339(self.stream_created) == self.head.stream_created_ns
-        return not same or self.from_sequence <= self.head.stream_sequence
+    is_needed: bool
 
 
 class _Stored(msgspec.Struct):
@@ -63,82 +60,88 @@ async def plan(
     if head is None:
         raise Rejected(f"there is no log {origin!r} yet; it begins with the stream that is there")
     found = await stream.info(client, stream_name)
-    low = max(0, found.state.first_seq - 1)
-    high = min(found.state.last_seq, head.stream_sequence)
-    newest = await _newest_equal(connected, client, stream_name, head, low, high)
+    first, last = found.state.first_seq, found.state.last_seq
+    search = _Search(connected, client, stream_name, head)
+    newest = await search.newest_equal(first, min(last, head.stream_sequence))
+    tail = await ledger.tail(connected, head)
+    same_stream = found.created_ns == head.stream_created_ns and last >= head.stream_sequence
+    comparable = tail.previous_hash is not None and first <= head.stream_sequence
     return Plan(
         stream=stream_name,
         stream_created=found.created,
-        last_sequence=found.state.last_seq,
+        last_sequence=last,
         from_sequence=newest + 1,
         head=head,
+        is_needed=not same_stream or (comparable and newest < head.stream_sequence),
     )
 
 
-async def _newest_equal(
-    connected: asyncpg.Connection, client: WireClient, name: str, head: Head, low: int, high: int
-) -> int:
-    """Return the last stream sequence up to `high` whose message is the sealed one; 0 for none.
+class _Search:
+    """Finds out up to where a stream holds the messages that were sealed."""
 
-    A stream only grows, so a copy agrees with the log up to some message and differs after it:
-    halving finds that place.
-    """
-    newest = 0
-    while low < high:
-        middle = (low + high + 1) // 2
-        delivery = await _message_from(client, name, middle)
-        place = chain.position(delivery[1])[0] if delivery else high + 1
-        if delivery and place <= high and await _is_sealed(connected, head, place, delivery):
-            newest = low = place
-        else:
-            high = middle - 1
-    return newest
+    def __init__(
+        self, connected: asyncpg.Connection, client: WireClient, name: str, head: Head
+    ) -> None:
+        self._connected = connected
+        self._client = client
+        self._name = name
+        self._head = head
+        self._begin = 0  # the entry at which the log went over to the stream it follows now
 
+    async def newest_equal(self, first: int, high: int) -> int:
+        """Return the last stream sequence up to `high` whose message is the sealed one, or 0.
 
-async def _message_from(client: WireClient, name: str, sequence: int) -> Delivery | None:
-    """Return the first message from a sequence on, as a reader would be given it."""
-    body = {"seq": sequence, "next_by_subj": ">"}
-    try:
-        answer = await stream.request(client, f"STREAM.MSG.GET.{name}", body)
-    except ApiError as error:
-        if error.code == NO_MESSAGE:
-            return None
-        raise
-    found = msgspec.json.decode(answer, type=_Reply).message
-    time_ns = parse_rfc3339(found.time)
-    reply = f"$JS.ACK.{name}.adopt.1.{found.seq}.{found.seq}.{time_ns}.0".encode()
-    return found.subject.encode(), reply, found.hdrs, found.data
+        A stream only grows, so a copy agrees with the log up to some message and differs after
+        it: halving finds that place.
+        """
+        self._begin = await log_queries.last_adoption(self._connected)
+        newest, low = 0, max(0, first - 1)
+        middle = high  # almost always equal, or the end of an older copy
+        while low < high:
+            delivery = await self._message_from(middle)
+            place = chain.position(delivery[1])[0] if delivery else high + 1
+            if delivery and place <= high and await self._is_sealed(place, delivery):
+                newest = low = place
+            else:
+                high = middle - 1
+            middle = (low + high + 1) // 2
+        return newest
 
+    async def _message_from(self, sequence: int) -> Delivery | None:
+        """Return the first message from a sequence on, as a reader would be given it."""
+        body = {"seq": sequence, "next_by_subj": ">"}
+        try:
+            answer = await stream.request(self._client, f"STREAM.MSG.GET.{self._name}", body)
+        except ApiError as error:
+            if error.code == NO_MESSAGE:
+                return None
+            raise
+        found = msgspec.json.decode(answer, type=_Reply).message
+        time_ns = parse_rfc3339(found.time)
+        reply = f"$JS.ACK.{self._name}.adopt.1.{found.seq}.{found.seq}.{time_ns}.0".encode()
+        return found.subject.encode(), reply, found.hdrs, found.data
 
-async def _is_sealed(
-    connected: asyncpg.Connection, head: Head, place: int, delivery: Delivery
-) -> bool:
-    sequence = await _entry_at(connected, head.size, place)
-    row = await ledger.entry_row(connected, sequence)
-    if row is None:
-        return False
-    try:
-        # The API shows a subject that is not UTF-8 with replacement characters.
+    async def _is_sealed(self, place: int, delivery: Delivery) -> bool:
+        sequence = await self._entry_at(place)
+        row = await ledger.entry_row(self._connected, sequence)
+        if row is None:
+            return False
         subject = entry.decode(row[0]).subject
-    except ValueError:
-        return False
-    if subject.decode(errors="replace") == delivery[0].decode():
-        delivery = (subject, *delivery[1:])
-    return chain.message_entry(sequence, delivery) == row[0]
+        # The API shows a subject that is not UTF-8 with replacement characters.
+        if subject.decode(errors="replace") == delivery[0].decode():
+            delivery = (subject, *delivery[1:])
+        return chain.message_entry(sequence, delivery) == row[0]
 
-
-async def _entry_at(connected: asyncpg.Connection, size: int, place: int) -> int:
-    """Return the first entry near the end of the log whose stream sequence is not below `place`."""
-    step, low, high = 1, size - 1, size - 1
-    while low > 0 and (await log_queries.stream_position(connected, low) or 0) > place:
-        high, low, step = low, max(0, low - step), step * 2
-    while low < high:
-        middle = (low + high) // 2
-        if (await log_queries.stream_position(connected, middle) or 0) < place:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    async def _entry_at(self, place: int) -> int:
+        """Return the first entry of the stream followed now whose sequence is not below `place`."""
+        low, high = self._begin, self._head.size - 1
+        while low < high:
+            middle = (low + high) // 2
+            if (await log_queries.stream_position(self._connected, middle) or 0) < place:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
 
 def order(planned: Plan, actor: str, reason: str) -> AdoptStreamCommanded:
@@ -182,13 +185,13 @@ async def adopted(
     connected: asyncpg.Connection, planned: Plan, event: AdoptStreamCommanded, seconds: float
 ) -> bool:
     """Wait until the log holds this order as an entry; say whether it came in time."""
-    payload = encode(event)
+    event_id = event.event_id.encode()
     async with asyncio.timeout(seconds) as limit:
         while True:
             row = await ledger.entry_row(connected, planned.head.size)
             if row is not None:
                 made = entry.decode(row[0])
-                return made.subject == chain.ADOPTED and made.data == payload
+                return made.subject == chain.ADOPTED and event_id in made.data
             remaining = (limit.when() or 0) - asyncio.get_running_loop().time()
             if remaining <= LOOK_SECONDS:
                 return False

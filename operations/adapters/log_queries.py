@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from operations.adapters import ledger
+from operations.audit import chain, rotation
 from operations.audit import entry as entries
-from operations.audit import rotation
 from operations.audit.entry import Entry
 from operations.audit.note import VerifierKey
 from operations.audit.rotation import TrustedKeys
@@ -27,6 +27,7 @@ KEYS: Mapping[str, tuple[str, str]] = {
     "correlation": ("correlation_id", ""),
 }
 
+_SUBJECT_AT = len(entries.MAGIC) + 24 + 1  # where the length of the subject begins, counted from 1
 _ROWS = """
 SELECT e.sequence, e.entry, e.hash, p.hash AS previous_hash
 FROM audit.entry e LEFT JOIN audit.entry p ON p.sequence = e.sequence - 1
@@ -127,11 +128,13 @@ async def stream_position(connected: asyncpg.Connection, sequence: int) -> int |
 async def last_adoption(connected: asyncpg.Connection) -> int:
     """Return the last entry at which the log went over to another stream, 0 if it never did.
 
-    Found through the read model, so it only says where looking makes sense; it proves nothing.
+    Reads the subject where the format puts it, in every entry: seconds for each million.
     """
+    subject = len(chain.ADOPTED).to_bytes(4) + chain.ADOPTED
     sequence: int | None = await connected.fetchval(
-        "SELECT max(sequence) FROM audit.event "
-        "WHERE subject_id = 'mts.v1.operations.command.adopt_stream' "
-        "AND subject = 'audit.stream.adopted'"
+        "SELECT max(sequence) FROM audit.entry WHERE substring(entry FROM $1 FOR $2) = $3",
+        _SUBJECT_AT,
+        len(subject),
+        subject,
     )
     return sequence or 0

@@ -35,6 +35,10 @@ class Prover:
         self._origin = origin
         self._trusted = trusted
 
+    async def checkpoint(self) -> str:
+        """Return the newest signed checkpoint; raises Rejected if there is none."""
+        return (await self._newest())[0]
+
     async def inclusion(self, sequence: int) -> str:
         """Return the proof file of an entry under the newest checkpoint.
 
@@ -81,10 +85,10 @@ class Prover:
         """
         note, signed = await self._newest()
         end = signed.size if last is None else last + 1
-        if not 0 <= first < end <= signed.size:
-            raise Rejected(
-                _uncovered(end - 1, signed.size) if first < end else "the range is empty"
-            )
+        if max(first, end - 1) >= signed.size:
+            raise Rejected(_uncovered(max(first, end - 1), signed.size))
+        if not 0 <= first < end:
+            raise Rejected(f"the range from {first} to {end - 1} is empty")
         bundle = Bundle(folder)
         start = entry.genesis_hash(self._origin)
         if first:
@@ -169,6 +173,10 @@ class Bundle:
         with self._entries.open("rb") as file:
             while chunk := file.read(READ_AT_ONCE):
                 yield chunk
+
+    def discard(self) -> None:
+        """Leave nothing behind that looks like an export."""
+        self._entries.unlink()
 
     def finish(self, described: str, note: str, readme: str) -> None:
         """Write what stands beside the entries, the verifier too."""

@@ -136,9 +136,12 @@ class Rebuild:
             )
         start = await self._first_checkpoint(found.state.first_seq, adopted, found.created_ns)
         if start is None:
+            since = f"begins at sequence {found.state.first_seq}"
+            if adopted:
+                since = f"is followed since entry {adopted} only"
             self.result.obstacle = (
-                f"stream {self._stream} begins at sequence {found.state.first_seq}, and no signed "
-                "checkpoint is proven from which on it has every message"
+                f"stream {self._stream} {since}, and no checkpoint that the stored tree proves was "
+                "signed at a place from which on it has every message"
             )
         return start
 

@@ -32,6 +32,26 @@ To = Annotated[
 
 
 @proof.command
+def checkpoint(*, to: To = None, dsn: Dsn = "", key: Key = None) -> int:
+    """Get the newest signed checkpoint, to keep it where nobody who runs the log can reach it.
+
+    Whoever keeps one can later demand a proof that the log only grew since (`consistency`), and
+    verify against it (`mts audit verify --checkpoint`).
+
+    Exit code 0: written. 1: it is not signed by the key. 2: there is none.
+
+    Example: mts audit proof checkpoint -o kept-$(date +%F).txt
+    """
+
+    async def work() -> int:
+        text = await access.open_log(dsn, key).checkpoint()
+        hint = "keep it elsewhere; `mts audit verify --checkpoint` holds the log against it"
+        return _deliver(text, to, hint)
+
+    return run(work())
+
+
+@proof.command
 def inclusion(sequence: int, /, *, to: To = None, dsn: Dsn = "", key: Key = None) -> int:
     """Prove that an entry is in the log: a file that needs only the public key to be checked.
 
@@ -46,7 +66,8 @@ def inclusion(sequence: int, /, *, to: To = None, dsn: Dsn = "", key: Key = None
     """
 
     async def work() -> int:
-        return _deliver(await access.open_log(dsn, key).inclusion(sequence), to)
+        text = await access.open_log(dsn, key).inclusion(sequence)
+        return _deliver(text, to, f"check it with: mts audit proof check {to} --key KEYFILE")
 
     return run(work())
 
@@ -70,12 +91,14 @@ def consistency(
     """
 
     async def work() -> int:
-        return _deliver(await access.open_log(dsn, key).consistency(old, new), to)
+        text = await access.open_log(dsn, key).consistency(old, new)
+        how = f"mts audit proof check {to} --key KEYFILE --old-checkpoint KEPT"
+        return _deliver(text, to, f"check it with: {how}")
 
     return run(work())
 
 
-def _deliver(text: str, to: Path | None) -> int:
+def _deliver(text: str, to: Path | None, hint: str) -> int:
     if to is None:
         sys.stdout.write(text)
         return PROVEN
@@ -83,7 +106,7 @@ def _deliver(text: str, to: Path | None) -> int:
         to.write_text(text)
     except OSError as error:
         raise Rejected(f"cannot write {to}: {error}") from error
-    headline("✓", f"{to} written; check it with: mts audit proof check {to} --key KEYFILE", "green")
+    headline("✓", f"{to} written; {hint}", "green")
     return PROVEN
 
 
@@ -151,9 +174,9 @@ def _described(proven: Proven) -> dict[str, object]:
         shown |= {
             "sequence": entry.sequence,
             "timestamp": rfc3339(entry.timestamp_ns),
-            "subject": readable(entry.subject),
-            "actor": readable(entry.actor),
-            "subject_id": readable(entry.subject_id),
+            "subject": entry.subject.decode(errors="backslashreplace"),
+            "actor": entry.actor.decode(errors="backslashreplace"),
+            "subject_id": entry.subject_id.decode(errors="backslashreplace"),
             "payload_base64": entry.data,
         }
     if proven.old is not None:

@@ -18,6 +18,7 @@ from operations.cli.output import (
     Rows,
     complain,
     facts,
+    line_by_line,
     parse,
     pretty,
     printable,
@@ -113,6 +114,8 @@ def tail(
     async def work() -> int:
         if follow and output == "json":
             raise Rejected("a list that has no end cannot be one JSON array; use --output jsonl")
+        if follow:
+            line_by_line()
         log = access.open_unproven(dsn, key)
         code = await _print_all(log.tail(max(0, count), follow=follow), output)
         return PROVEN if code == CANNOT else code
@@ -121,7 +124,7 @@ def tail(
 
 
 COLUMNS = (
-    ("sequence", 9), ("time", 24), ("action", 28), ("actor", 12), ("subject id", 16), ("data", 0)
+    ("sequence", 9), ("time", 24), ("action", 30), ("actor", 12), ("subject id", 16), ("data", 0)
 )  # fmt: skip
 
 
@@ -222,11 +225,11 @@ def _described(found: Found) -> dict[str, Any]:
             "stream_sequence": entry.stream_sequence,
             "timestamp": rfc3339(entry.timestamp_ns),
             "timestamp_ns": entry.timestamp_ns,
-            "subject": readable(entry.subject),
-            "action": readable(entry.action),
-            "actor": readable(entry.actor),
-            "subject_id": readable(entry.subject_id),
-            "headers": readable(entry.headers),
+            "subject": entry.subject.decode(errors="backslashreplace"),
+            "action": entry.action.decode(errors="backslashreplace"),
+            "actor": entry.actor.decode(errors="backslashreplace"),
+            "subject_id": entry.subject_id.decode(errors="backslashreplace"),
+            "headers": entry.headers.decode(errors="backslashreplace"),
             **payload,
         }
     hashes = {"previous_hash": found.previous_hash.hex(), "hash": found.hash.hex()}

@@ -204,7 +204,10 @@ def _print_plan(planned: Plan, origin: str) -> None:
         [
             ("log", f"{origin}, {head.size} entries\n{sealed}"),
             ("stream", f"{planned.stream}, created {planned.stream_created}"),
-            ("goes on with", f"stream sequence {planned.from_sequence} of {planned.last_sequence}"),
+            (
+                "goes on with",
+                f"sequence {planned.from_sequence}; it ends at {planned.last_sequence}",
+            ),
             ("what is there", lost),
         ]
     )

@@ -5,6 +5,7 @@ Payloads come from anybody, so nothing of them reaches a terminal as it is: what
 """
 
 import asyncio
+import io
 import json
 import os
 import sys
@@ -49,7 +50,7 @@ def run(work: Coroutine[Any, Any, int]) -> int:
     of ours, is 2: it could not be told.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         code = asyncio.run(work)
@@ -69,6 +70,12 @@ def run(work: Coroutine[Any, Any, int]) -> int:
         traceback.print_exc()
         return CANNOT
     return code
+
+
+def line_by_line() -> None:
+    """Let whoever reads this output have each line as soon as it is printed."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def complain(sign: str, message: str, style: str) -> None:
