@@ -29,6 +29,9 @@ IMAGES = config.load(
 @pytest.fixture(scope="module")
 def engine():
     """Skip, with the reason, where no engine answers or an image is not there."""
+    place = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")  # noqa: TID251
+    if place.startswith("unix://") and not Path(place.removeprefix("unix://")).exists():
+        pytest.skip(f"no Docker engine answers: there is no {place}")
     docker = pytest.importorskip("docker")
     try:
         client = docker.from_env(timeout=10)
