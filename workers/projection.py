@@ -23,6 +23,7 @@ async def run(runtime: Runtime) -> None:
             projected = await read_model.advance(connected, BATCH)
             if projected < BATCH:
                 await metrics.note(connected, settings.audit.origin)
+            if not projected:
                 await runtime.pause(IDLE_SECONDS)
 
 

@@ -12,6 +12,8 @@ from operations.audit.projection import Row, project
 
 NAME = "event"
 REFUSED = "refused by the database"
+PREFETCH = 500
+MOST_BYTES = 8 * 1024 * 1024
 
 
 async def position(connected: asyncpg.Connection) -> int:
@@ -23,13 +25,9 @@ async def position(connected: asyncpg.Connection) -> int:
 async def advance(connected: asyncpg.Connection, most: int) -> int:
     """Project the next entries, up to `most`; return how many there were."""
     first = await position(connected)
-    found = await connected.fetch(
-        "SELECT entry FROM audit.entry WHERE sequence >= $1 AND sequence < $2 ORDER BY sequence",
-        first,
-        first + most,
-    )
+    found = await _entries(connected, first, most)
     if found:
-        rows = [project(entry.decode(row["entry"])) for row in found]
+        rows = [project(entry.decode(each)) for each in found]
         async with connected.transaction():
             await _write(connected, rows)
             await connected.execute(
@@ -39,6 +37,20 @@ async def advance(connected: asyncpg.Connection, most: int) -> int:
                 first + len(rows),
             )
     return len(found)
+
+
+async def _entries(connected: asyncpg.Connection, first: int, most: int) -> list[bytes]:
+    """Return the next entries, as many as fit into MOST_BYTES."""
+    query = "SELECT entry FROM audit.entry WHERE sequence >= $1 ORDER BY sequence LIMIT $2"
+    found: list[bytes] = []
+    size = 0
+    async with connected.transaction(readonly=True):
+        async for row in connected.cursor(query, first, most, prefetch=PREFETCH):
+            found.append(row["entry"])
+            size += len(found[-1])
+            if size > MOST_BYTES:
+                break
+    return found
 
 
 async def _write(connected: asyncpg.Connection, rows: Sequence[Row]) -> None:
@@ -64,7 +76,7 @@ def refusal(error: asyncpg.PostgresError) -> str:
     return f"{REFUSED}: {error.args[0]}"
 
 
-COMPARED_AT_ONCE = 2000
+COMPARED_AT_ONCE = 200
 
 
 async def first_drift(connected: asyncpg.Connection, size: int) -> tuple[int, str] | None:

@@ -21,7 +21,7 @@ from operations.audit.segment import Segment, SegmentScan
 from operations.config import Postgres
 
 SEGMENT = 1 << 16
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 256
 _ROWS = "SELECT sequence, entry, hash FROM audit.entry WHERE sequence >= $1 AND sequence < $2"
 
 

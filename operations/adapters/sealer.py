@@ -17,6 +17,7 @@ from operations.clock import monotonic_ns
 
 SLICE = 500  # messages linked before the event loop gets its turn
 LARGEST_BATCH = 8000
+LARGEST_BYTES = 32 * 1024 * 1024  # a batch of the largest payloads stays far below memory
 
 
 class Committed(NamedTuple):
@@ -37,6 +38,7 @@ class Sealer:
         self._at = at
         self._written = head  # where the transaction on its way will end
         self._linked = Sealed([], [], head)
+        self._linked_bytes = 0
         self._newest: Delivery | None = None
         self._gap_is_real = False
         self._transaction: asyncio.Task[Committed] | None = None
@@ -48,7 +50,8 @@ class Sealer:
         self._at("read")
         await self._link(deliveries)
         finished = self._transaction is None or self._transaction.done()
-        if not finished and len(self._linked.entries) < LARGEST_BATCH:
+        room = len(self._linked.entries) < LARGEST_BATCH and self._linked_bytes < LARGEST_BYTES
+        if not finished and room:
             return None
         return await self._next_transaction()
 
@@ -76,6 +79,7 @@ class Sealer:
                     continue
                 await self._reader.rewind(expected)
                 return
+            self._linked_bytes += sum(map(len, sealed.entries))
             linked.entries.extend(sealed.entries)
             linked.hashes.extend(sealed.hashes)
             self._linked = linked._replace(head=sealed.head)
@@ -93,6 +97,7 @@ class Sealer:
             self._transaction.add_done_callback(lambda _: self._reader.wake())
             self._written = self._linked.head
             self._linked = Sealed([], [], self._written)
+            self._linked_bytes = 0
         return finished
 
     async def _commit(self, before: Head, sealed: Sealed, newest: Delivery) -> Committed:

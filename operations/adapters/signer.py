@@ -13,14 +13,14 @@ from operations.adapters import ledger
 from operations.adapters.ledger import Signed
 from operations.adapters.signer_memory import Memory, MemoryFile
 from operations.audit import chain, checkpoint, entry, merkle, rotation, tiles
-from operations.audit.chain import Delivery, Head, Sealed, Tail
+from operations.audit.chain import Delivery, Sealed, Tail
 from operations.audit.checkpoint import Checkpoint
 from operations.audit.note import NoteError, SignerKey
 from operations.audit.rotation import TrustedKeys
 from operations.audit.tiles import Place, Tile
 from operations.errors import Corrupted
 
-MOST_TO_CROSS = 1_000_000  # entries a signer may be behind when its stream is replaced
+CROSSED_AT_ONCE = 200
 
 
 class Refused(Corrupted):
@@ -110,16 +110,16 @@ class Signer:
         process knows, and the person who signed the adoption vouched for the hash they end in:
         the caller judges that signature against the head that is reached here.
         """
-        first = self.head.size
-        for row in await ledger.entries_from(connected, first, MOST_TO_CROSS):
-            made = entry.decode(row[0])
-            if made.subject == chain.ADOPTED:
-                return
-            linked = entry.link(self.head.hash, row[0])
-            after = Head(
-                self.head.size + 1, linked, made.stream_sequence, self.head.stream_created_ns
-            )
-            self.extend(Sealed([row[0]], [linked], after))
+        while rows := await ledger.entries_from(connected, self.head.size, CROSSED_AT_ONCE):
+            for row in rows:
+                made = entry.decode(row[0])
+                if made.subject == chain.ADOPTED:
+                    return
+                linked = entry.link(self.head.hash, row[0])
+                after = self.head._replace(
+                    size=self.head.size + 1, hash=linked, stream_sequence=made.stream_sequence
+                )
+                self.extend(Sealed([row[0]], [linked], after))
 
     async def restore(self, connected: asyncpg.Connection, trusted: TrustedKeys) -> None:
         """Put back checkpoints that the database lost (a crash, an older copy)."""
