@@ -81,7 +81,7 @@ async def verify(dsn: str, key_file: str, origin: str) -> None:
 
 def in_a_process(settings: Settings) -> tuple[float, float]:
     """Return entries/s and the peak of memory in MB of a verification, children included."""
-    dsn = credentials.role_dsn(settings, "mts_reader")
+    dsn = credentials.local_dsn(settings, "mts_reader")
     arguments = [dsn, str(settings.public_key_path), settings.audit.origin]
     process = subprocess.Popen(
         [sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True

@@ -52,7 +52,7 @@ def postgres(settings: Settings, dsn: str) -> Postgres:
     if settings.postgres.dsn:
         return settings.postgres
     try:
-        return Postgres(dsn=credentials.role_dsn(settings, credentials.READER))
+        return Postgres(dsn=credentials.local_dsn(settings, credentials.READER))
     except Rejected as error:
         raise Rejected(
             f"no database is known: {error}; or give its address with --dsn or MTS_POSTGRES_DSN"

@@ -184,3 +184,18 @@ def test_a_worker_gets_its_own_credentials_and_no_others(tmp_path):
         text = json.dumps(credentials.worker_environment(settings, worker, 1))
         known = {name for name, secret in secrets.items() if secret in text}
         assert known == {f"nats-{worker}", f"postgres-{role}"}
+
+
+async def test_a_reader_on_this_machine_uses_the_socket_of_the_server(database: Database):
+    dsn = credentials.local_dsn(database.settings, credentials.READER)
+    connected = await asyncpg.connect(dsn)
+    assert "host=" in dsn
+    assert await connected.fetchval("SELECT inet_server_addr()") is None
+    await connected.close()
+
+
+def test_where_there_is_no_socket_a_reader_uses_the_port(tmp_path):
+    settings = Settings(home=str(tmp_path))
+    credentials.ensure_secret(credentials.postgres_secret_file(settings, credentials.READER))
+    dsn = credentials.local_dsn(settings, credentials.READER)
+    assert dsn == credentials.role_dsn(settings, credentials.READER)
