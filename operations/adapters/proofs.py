@@ -103,9 +103,12 @@ class Prover:
             async for found in log_queries.between(self._connected, self._origin, first, end):
                 write(export.frame(found.raw))
                 progress(found.sequence + 1 - first, end - first)
-        self._demand(
-            lambda: export.check(text, bundle.chunks(), note, self._origin, self._trusted.keys)
-        )
+        keys = self._trusted.keys
+        try:
+            self._demand(lambda: export.check(text, bundle.chunks(), note, self._origin, keys))
+        except Corrupted:
+            bundle.discard()
+            raise
         bundle.finish(text, note, _readme(self._origin, first, end - 1, signed))
         return end - first
 

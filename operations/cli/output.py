@@ -128,7 +128,8 @@ def parse(data: bytes) -> str | None:
         if data.count(b"{") + data.count(b"[") > MAX_DEPTH and depth(text) > MAX_DEPTH:
             return None
         json.loads(text, parse_int=str, parse_float=str, parse_constant=int)
-    except ValueError:
+        msgspec.json.format(text)  # refuses unpaired surrogates
+    except (ValueError, msgspec.DecodeError):
         return None
     return text
 
