@@ -180,6 +180,18 @@ async def insertion_of_a_second_row(
     return Expected("insertion", at)
 
 
+async def insertion_before_the_first(
+    db: asyncpg.Connection, rng: random.Random, log: Log
+) -> Expected:
+    """Make room where no reading in order would ever look."""
+    entry, hash_ = await row_at(db, rng.randrange(log.signed_size))
+    await db.execute("CREATE TABLE audit.entry_other PARTITION OF audit.entry DEFAULT")
+    await db.execute("ALTER TABLE audit.entry DROP CONSTRAINT entry_sequence_check")
+    at = -1 - rng.randrange(3)
+    await db.execute("INSERT INTO audit.entry VALUES ($1, $2, $3)", at, entry, hash_)
+    return Expected("insertion", 0)
+
+
 async def insertion_beyond_the_head(
     db: asyncpg.Connection, rng: random.Random, log: Log
 ) -> Expected:
@@ -211,6 +223,26 @@ async def reorder_by_sequence_alone(
     for before, after in steps:
         await db.execute("UPDATE audit.entry SET sequence = $2 WHERE sequence = $1", before, after)
     return Expected("reorder", one)
+
+
+async def reorder_onto_another(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    """Drop the primary key, then give a row the sequence of the one before it."""
+    at = rng.randrange(1, log.signed_size)
+    await db.execute("ALTER TABLE audit.entry DROP CONSTRAINT entry_pkey")
+    await db.execute("UPDATE audit.entry SET sequence = $1 WHERE sequence = $2", at - 1, at)
+    return Expected("reorder", at - 1)
+
+
+async def misnumbered_tail(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    """Forge the newest entry, not signed yet, so that it claims a sequence that cannot be."""
+    at = log.size - 1
+    entry, _ = await row_at(db, at)
+    _, before = await row_at(db, at - 1)
+    made = entries.encode(entries.decode(entry)._replace(sequence=at + 2 + rng.randrange(99)))
+    hash_ = sha256(before + made).digest()
+    await _write(db, at, made, hash_)
+    await db.execute("UPDATE audit.head SET hash = $1", hash_)
+    return Expected("edit", at)
 
 
 def _two(rng: random.Random, size: int) -> tuple[int, int]:
@@ -278,9 +310,11 @@ ATTACKS: Sequence[Attack] = (
     deletion_with_renumbering,
     insertion,
     insertion_of_a_second_row,
+    insertion_before_the_first,
     insertion_beyond_the_head,
     reorder,
     reorder_by_sequence_alone,
+    reorder_onto_another,
     truncation,
     head_moved_back,
     head_moved_forward,

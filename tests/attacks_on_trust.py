@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import asyncpg
-from attacks import Attack, Expected, rewrite_from, signed_before
+from attacks import Attack, Expected, misnumbered_tail, rewrite_from, signed_before
 from logs import NOW_NS, ORIGIN, Log
 
+from operations.audit import rotation
 from operations.audit.checkpoint import Checkpoint
 from operations.audit.note import generate_key
 from operations.audit.projection import Row
+from operations.audit.rotation import Rotation
 
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
@@ -111,6 +113,23 @@ async def checkpoint_of_another_log(
     return Expected("misused key", size)
 
 
+async def checkpoint_of_a_retired_key(
+    db: asyncpg.Connection, rng: random.Random, log: Log
+) -> Expected:
+    """The key was replaced by another one; who stole the old one signs on with it."""
+    change = Rotation(
+        ORIGIN, log.signed_size, log.key.verifier, (new := generate_key(ORIGIN)).verifier
+    )
+    note = rotation.sign(change, log.key, new)
+    await db.execute("INSERT INTO audit.rotation VALUES (1, $1)", note)
+    size = log.size + rng.randrange(3)
+    forged = _signed(log, size, rng.randbytes(32))
+    if rng.random() < 0.5:
+        return Expected("misused key", size, brought=(forged,))
+    await _add(db, size, forged)
+    return Expected("misused key", size)
+
+
 async def broken_signature(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
     """One character of the root or of the signature is another one."""
     size = rng.choice(log.sizes)
@@ -130,6 +149,8 @@ ON_KEYS: Sequence[Attack] = (
     rollback_known_elsewhere,
     checkpoint_of_another_key,
     checkpoint_of_another_log,
+    checkpoint_of_a_retired_key,
+    misnumbered_tail,
     broken_signature,
 )
 

@@ -342,6 +342,13 @@ async def has_entries(connected: asyncpg.Connection) -> bool:
     return bool(await connected.fetchval("SELECT EXISTS (SELECT FROM audit.entry)"))
 
 
+async def sequences_below(connected: asyncpg.Connection, size: int) -> int:
+    """Return how many different sequences below `size` have a row."""
+    query = "SELECT count(DISTINCT sequence) FROM audit.entry WHERE sequence < $1"
+    count: int = await connected.fetchval(query, size)
+    return count
+
+
 async def has_entries_before(connected: asyncpg.Connection) -> bool:
     """Say whether there are rows that no reading in order would meet: below 0, or without place."""
     query = "SELECT EXISTS (SELECT FROM audit.entry WHERE sequence < 0 OR sequence IS NULL)"

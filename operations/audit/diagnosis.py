@@ -33,6 +33,7 @@ class _Seen:
         self.missing = -1  # a sequence has no row
         self.doubled = -1  # a sequence has two rows
         self.moved = -1  # the bytes claim another sequence, and are signed for that one
+        self.misnumbered = -1  # the bytes claim a sequence that no row of theirs has
         self.added = -1  # the row after which every row stands one further than it claims
         self.unlinked = -1  # the stored hash is not the hash of the bytes
         self.relinked = b""  # what the hash of that row would be
@@ -84,7 +85,7 @@ class Diagnosis:
                 self._seen.beyond = True
                 return
             signed = self._signed_leaf(row.sequence)
-            if signed is None and 0 <= row.sequence < self._hashes_signed_to:
+            if signed is None and row.sequence == self._seen.end < self._hashes_signed_to:
                 signed = leaf_hash(row.hash)
             self._place(row, signed)
             _compare(self._seen, row, self._previous, signed)
@@ -108,6 +109,8 @@ class Diagnosis:
             seen.last_claim = own - at
             seen.claims += own - at
             seen.claims_squared += own * own - at * at
+        elif own != at and seen.misnumbered < 0:
+            seen.misnumbered = at
 
     def finish(self) -> AuditFinding | None:
         """Return class and place of the first change; None if these rows are what they must be."""
@@ -153,7 +156,7 @@ def _compare(seen: _Seen, row: LogRow, previous: bytes, signed: bytes | None) ->
             seen.proven_to = at + 1
 
 
-def _classify(  # noqa: PLR0911 (one return for each class)
+def _classify(  # noqa: C901, PLR0911 (one return for each class)
     seen: _Seen, size: int
 ) -> AuditFinding | None:
     if seen.doubled >= 0 and seen.missing < 0:
@@ -172,6 +175,8 @@ def _classify(  # noqa: PLR0911 (one return for each class)
         return _found(Tampering.REWRITE, seen.proven_to, detail)
     if seen.unlinked >= 0:
         return _found(Tampering.EDIT, seen.unlinked, "the stored hash is not the hash of the entry")
+    if seen.misnumbered >= 0:
+        return _found(Tampering.EDIT, seen.misnumbered, "the entry claims another sequence")
     if seen.end < size:
         detail = f"the log must have {size} entries and ends here"
         return _found(Tampering.TRUNCATION, seen.end, detail)
