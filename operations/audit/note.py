@@ -19,24 +19,11 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from operations.signing.keys import weakness
+
 ED25519 = b"\x01"
 MAX_NOTE_BYTES = 1_000_000
 MAX_SIGNATURES = 100
-
-# Points of small order make one signature valid for many messages (RFC 8032, 5.1.7; C2SP CCTV).
-# Each of the eight points, and the encodings of them that are not canonical.
-_PRIME = 2**255 - 19
-_SMALL_Y = (
-    0,
-    1,
-    _PRIME - 1,
-    _PRIME,
-    _PRIME + 1,
-    2707385501144840649318225287225658788936804267575313519463743609750303402022,
-    55188659117513257062467267217118295137698188065244968500265048394206261417927,
-)
-_Y_BITS = 2**255 - 1
-_SMALL_ORDER = {(y | sign << 255).to_bytes(32, "little") for y in _SMALL_Y for sign in (0, 1)}
 
 
 class NoteError(ValueError):
@@ -105,10 +92,8 @@ def parse_verifier(text: str) -> VerifierKey:
     name, key_id, public = _parse_key(text.strip())
     if key_id != _key_id(name, public):
         raise NoteError(f"the key id of {name!r} does not belong to its key")
-    if public in _SMALL_ORDER:
-        raise NoteError(f"the key of {name!r} has small order: anyone could sign with it")
-    if int.from_bytes(public, "little") & _Y_BITS >= _PRIME:
-        raise NoteError(f"the key of {name!r} is not written in its one canonical form")
+    if weakness(public):
+        raise NoteError(f"the key of {name!r} {weakness(public)}")
     return VerifierKey(name, key_id, public)
 
 

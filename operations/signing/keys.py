@@ -112,12 +112,19 @@ def public_key(name: str, raw: bytes) -> PublicKey:
         )
     if len(raw) != 32:
         raise Rejected(f"an Ed25519 public key has 32 bytes, that of {name!r} has {len(raw)}")
+    if weakness(raw):
+        raise Rejected(f"the public key of {name!r} {weakness(raw)}; make a new one")
+    return PublicKey(name, _key_id(name, raw), raw)
+
+
+def weakness(raw: bytes) -> str:
+    """Return why a signature under this public key would prove nothing, or an empty text."""
     y = int.from_bytes(raw, "little") & (1 << 255) - 1
     if y >= _PRIME:
-        raise Rejected(f"the public key of {name!r} is not canonical; make a new one")
+        return "is not written in its one canonical form"
     if y in _SMALL_ORDER_Y:
-        raise Rejected(f"the public key of {name!r} has small order; make a new one")
-    return PublicKey(name, _key_id(name, raw), raw)
+        return "has small order, so that anyone could sign with it"
+    return ""
 
 
 def parse_public(text: str) -> PublicKey:

@@ -8,7 +8,6 @@ import pytest
 from audit_logs import sample_log, vectors
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
     Ed25519PublicKey,
 )
 
@@ -75,11 +74,10 @@ def test_a_note_has_the_limits_of_every_note():
     with pytest.raises(ValueError, match="no key given signed this as a checkpoint of log 'b'"):
         standalone.open_checkpoint(signer.sign("b" + text[1:]), keys)
     hidden = text + "\x1b\n"
-    signature = Ed25519PrivateKey.from_private_bytes(signer.seed).sign(hidden.encode())
     for changed in (
         signer.sign(text) + strange * 100,
         signer.sign(text)[:-1],
-        f"{hidden}\n{signer._line(signature)}",
+        f"{hidden}\n{note.signature_line(signer, hidden)}",
         text,
     ):
         with pytest.raises(ValueError, match="there is no signed checkpoint"):

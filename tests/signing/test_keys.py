@@ -76,7 +76,7 @@ def test_every_point_of_small_order_and_every_unreduced_key_is_refused():
         flags, raw = set(vector["flags"] or ()), bytes.fromhex(vector["key"])
         if flags & {"low_order_A", "non_canonical_A"}:
             refused += 1
-            with pytest.raises(Rejected, match=r"small order|not canonical"):
+            with pytest.raises(Rejected, match=r"small order|canonical form"):
                 keys.public_key("vector", raw)
         else:
             assert keys.public_key("vector", raw).raw == raw
