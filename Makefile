@@ -58,6 +58,7 @@ demo: install
 # The documents that are generated from the source.
 contract: install
 	$(BIN)/python -m operations.cli.contract docs
+	$(BIN)/python -m operations.cli.reference docs
 	$(BIN)/python -c 'from operations.adapters import accounts; print(accounts.deployed_configuration(), end="")' \
 		> deploy/nats.conf
 
