@@ -32,6 +32,7 @@ from workers.runtime import Runtime
 
 CONSUMER = "checkpoint"
 SUBJECT = "ops.v1.audit.checkpoint"
+AHEAD_SECONDS = 0.05
 STALE_SECONDS = 10.0  # an entry that is unsigned for longer is a problem
 
 
@@ -106,13 +107,14 @@ class Loop:
         self._client = client
         self._signer = signer
         self._reader = reader
-        self._gap_is_real = False
         self._signed_at = float("-inf")
+        self._sealed_size = 0
+        self._waiting: list[Delivery] = []
 
     async def turn(self) -> None:
         """Read what has arrived, recompute it, and sign when it is time."""
         ledger.require_connected(self._connected)
-        await self._follow(await self._reader.read(wait_seconds=self._audit.checkpoint_seconds))
+        await self._follow()
         signer, seconds = self._signer, monotonic_ns() / 1e9 - self._signed_at
         grown = signer.head.size > signer.signed.size
         wait = self._audit.checkpoint_seconds if grown else self._audit.idle_seconds
@@ -137,19 +139,39 @@ class Loop:
         await self._client.publish(SUBJECT, str(body).encode())
         self._metrics.signed(signed.size)
 
-    async def _follow(self, deliveries: list[Delivery]) -> None:
-        while deliveries:
+    async def _follow(self) -> None:
+        """Recompute what has arrived, but never more than the sealed log holds.
+
+        A signer that ran ahead of the sealer could not sign before the sealer had caught up.
+        """
+        if not self._waiting:
+            seconds = self._audit.checkpoint_seconds
+            self._waiting = await self._reader.read(wait_seconds=seconds)
+        room = await self._room()
+        if self._waiting and not room:
+            await self._runtime.pause(AHEAD_SECONDS)
+        gap_is_real = False
+        while self._waiting and room > 0:
+            deliveries = self._waiting[:room]
             try:
-                taken = self._signer.follow(deliveries, gap_is_real=self._gap_is_real)
+                taken = self._signer.follow(deliveries, gap_is_real=gap_is_real)
             except Jump:
                 expected = self._signer.head.stream_sequence + 1
-                self._gap_is_real = await self._reader.is_gap(expected, deliveries)
-                if self._gap_is_real:
+                gap_is_real = await self._reader.is_gap(expected, deliveries)
+                if gap_is_real:
                     continue
+                self._waiting = []
                 await self._reader.rewind(expected)
                 return
             await self._reader.ack(deliveries[taken - 1])
-            deliveries, self._gap_is_real = deliveries[taken:], False
+            self._waiting, gap_is_real, room = self._waiting[taken:], False, room - taken
+
+    async def _room(self) -> int:
+        """Return how many entries of the sealed log are not recomputed yet."""
+        if self._signer.head.size >= self._sealed_size:
+            head = await ledger.head(self._connected, self._audit.origin)
+            self._sealed_size = head.size if head else 0
+        return max(0, self._sealed_size - self._signer.head.size)
 
 
 class Metrics:

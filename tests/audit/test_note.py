@@ -101,7 +101,7 @@ def test_keys_of_small_order_are_refused_at_load():
     }
     assert len(published) == 14
     for key in published:
-        with pytest.raises(NoteError, match="small order|canonical form"):
+        with pytest.raises(NoteError, match=r"small order|canonical form"):
             note.parse_verifier(public_text(bytes.fromhex(key)))
 
 

@@ -67,3 +67,12 @@ async def test_an_idle_log_is_signed_once(site):
         count = checkpoints(signer)
         await fill(site.nats, [])
         assert checkpoints(signer) == count
+
+
+async def test_what_is_sealed_is_signed_while_more_waits_to_be_sealed(site):
+    async with site.working("audit"):
+        sealed = await fill(site.nats, orders(300))
+        await site.sealed_to(sealed)
+    await fill(site.nats, orders(1000, first=300))
+    async with site.working("checkpoint") as (signer,):
+        await eventually(lambda: signed_size(signer) == sealed + 1, 20)
