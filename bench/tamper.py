@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
 
-from attacks import ATTACKS, Attack  # noqa: E402
+from attacks import ATTACKS, ON_THE_TAIL, Attack  # noqa: E402
 from attacks_on_trust import ON_KEYS, ON_THE_READ_MODEL  # noqa: E402
 from logs import Log, make_log  # noqa: E402
 from support import Servers, make_home, remove_home, settings_for  # noqa: E402
@@ -35,7 +35,7 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    for attack in (*ATTACKS, *ON_KEYS):
+    for attack in (*ATTACKS, *ON_THE_TAIL, *ON_KEYS):
         yield Case("log", attack, (100, 300, 523), 17)
     for attack in ATTACKS:
         yield Case("log with gaps", attack, (90, 256, 300), 0, lost=3)

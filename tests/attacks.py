@@ -96,6 +96,26 @@ async def rehashed_edit(db: asyncpg.Connection, rng: random.Random, log: Log) ->
     return Expected("rehashed edit", at)
 
 
+async def rehashed_edit_with_the_tree(
+    db: asyncpg.Connection, rng: random.Random, log: Log
+) -> Expected:
+    """Change an entry, its hash, and the leaf in the stored tree."""
+    at = rng.choice((rng.randrange(1, log.signed_size - 1), log.signed_size - 2))
+    entry, _ = await row_at(db, at)
+    _, before = await row_at(db, at - 1)
+    changed = forged(entry, rng)
+    hash_ = sha256(before + changed).digest()
+    await _write(db, at, changed, hash_)
+    index, place = divmod(at, 256)
+    is_full = (index + 1) * 256 <= log.signed_size
+    table, where = ("tile", f"level = 0 AND index = {index}") if is_full else ("edge", "level = 0")
+    hashes = await db.fetchval(f"SELECT hashes FROM audit.{table} WHERE {where}")
+    leaf = sha256(b"\0" + hash_).digest()
+    hashes = hashes[: place * 32] + leaf + hashes[place * 32 + 32 :]
+    await db.execute(f"UPDATE audit.{table} SET hashes = $1 WHERE {where}", hashes)
+    return Expected("rehashed edit", at)
+
+
 async def rewrite_from(db: asyncpg.Connection, rng: random.Random, at: int) -> list[bytes]:
     """Change an entry and make all that follows agree; return the hashes of the whole log."""
     rows = await db.fetch("SELECT sequence, entry, hash FROM audit.entry ORDER BY sequence")
@@ -158,14 +178,16 @@ async def _shift(db: asyncpg.Connection, after: int, by: int) -> None:
 async def insertion(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
     at = rng.randrange(1, log.signed_size)
     _, before = await row_at(db, at - 1)
-    copied, copied_hash = await row_at(db, rng.randrange(log.signed_size))
+    original = rng.randrange(log.signed_size)
+    copied, copied_hash = await row_at(db, original)
     await _shift(db, at - 1, 1)
     added = entries.encode(entries.decode(copied)._replace(sequence=at, data=rng.randbytes(9)))
     row = rng.choice(((added, sha256(before + added).digest()), (copied, copied_hash)))
     await db.execute("INSERT INTO audit.entry VALUES ($1, $2, $3)", at, *row)
     if rng.random() < 0.5:
         await db.execute("UPDATE audit.head SET size = size + 1")
-    return Expected("insertion", at)
+    stands_right = original == at and row[0] == copied  # then its double after it is the one added
+    return Expected("insertion", at + stands_right)
 
 
 async def insertion_of_a_second_row(
@@ -231,6 +253,26 @@ async def reorder_onto_another(db: asyncpg.Connection, rng: random.Random, log: 
     await db.execute("ALTER TABLE audit.entry DROP CONSTRAINT entry_pkey")
     await db.execute("UPDATE audit.entry SET sequence = $1 WHERE sequence = $2", at - 1, at)
     return Expected("reorder", at - 1)
+
+
+async def edit_of_the_tail(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    """Change an entry that no signature reaches yet; the chain does."""
+    at = rng.randrange(log.signed_size, log.size)
+    entry, hash_ = await row_at(db, at)
+    await _write(db, at, forged(entry, rng), hash_)
+    return Expected("edit", at)
+
+
+async def deletion_in_the_tail(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at = rng.randrange(log.signed_size, log.size)
+    await db.execute("DELETE FROM audit.entry WHERE sequence = $1", at)
+    return Expected("truncation" if at == log.size - 1 else "deletion", at)
+
+
+async def truncation_of_the_tail(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
+    at = rng.randrange(log.signed_size, log.size)
+    await db.execute("DELETE FROM audit.entry WHERE sequence >= $1", at)
+    return Expected("truncation", at)
 
 
 async def misnumbered_tail(db: asyncpg.Connection, rng: random.Random, log: Log) -> Expected:
@@ -305,6 +347,7 @@ ATTACKS: Sequence[Attack] = (
     edit_of_the_hash,
     edit_to_null,
     rehashed_edit,
+    rehashed_edit_with_the_tree,
     rewrite,
     deletion,
     deletion_with_renumbering,
@@ -321,6 +364,14 @@ ATTACKS: Sequence[Attack] = (
     head_changed,
     missing_head,
     missing_chain,
+)
+
+
+ON_THE_TAIL: Sequence[Attack] = (
+    edit_of_the_tail,
+    deletion_in_the_tail,
+    truncation_of_the_tail,
+    misnumbered_tail,
 )
 
 
@@ -349,10 +400,11 @@ async def _tile_changed(db: asyncpg.Connection, rng: random.Random) -> None:
 
 
 async def _edge_changed(db: asyncpg.Connection, rng: random.Random) -> None:
-    hashes = await db.fetchval("SELECT hashes FROM audit.edge WHERE level = 0")
+    hashes = await db.fetchval("SELECT hashes FROM audit.edge WHERE level = 0") or bytes(32)
     change = rng.choice((flip(hashes, rng), hashes[:-1], hashes + bytes(32), b""))
     await db.execute("UPDATE audit.edge SET hashes = $1 WHERE level = 0", change)
-    await db.execute("INSERT INTO audit.edge VALUES (-1, 3, $1)", bytes(32))
+    if rng.random() < 0.3:
+        await db.execute("INSERT INTO audit.edge VALUES (-1, 3, $1)", bytes(32))
 
 
 async def _a_tile(db: asyncpg.Connection, rng: random.Random) -> int:

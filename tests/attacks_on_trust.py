@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import asyncpg
-from attacks import Attack, Expected, misnumbered_tail, rewrite_from, signed_before
+from attacks import Attack, Expected, rewrite_from, signed_before
 from logs import NOW_NS, ORIGIN, Log
 
 from operations.audit import rotation
@@ -150,7 +150,6 @@ ON_KEYS: Sequence[Attack] = (
     checkpoint_of_another_key,
     checkpoint_of_another_log,
     checkpoint_of_a_retired_key,
-    misnumbered_tail,
     broken_signature,
 )
 

@@ -1,7 +1,7 @@
 """Every change to a log is found under its name, beginning with the first sequence it concerns."""
 
 import pytest
-from attacks import ATTACKS, Attack
+from attacks import ATTACKS, ON_THE_TAIL, Attack
 from attacks_on_trust import ON_KEYS, ON_THE_READ_MODEL
 from logs import Log, make_log
 from support import Database
@@ -18,6 +18,13 @@ async def log(database: Database) -> Log:
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 async def test_every_change_is_found_under_its_name(log: Log, attack: Attack) -> None:
+    assert await missed(log, attack, range(SEEDS)) == []
+
+
+@pytest.mark.parametrize("attack", ON_THE_TAIL, ids=lambda attack: attack.__name__)
+async def test_what_the_chain_alone_can_show_in_the_unsigned_tail_is_found(
+    log: Log, attack: Attack
+) -> None:
     assert await missed(log, attack, range(SEEDS)) == []
 
 
