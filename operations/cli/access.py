@@ -19,8 +19,12 @@ from operations.service import AuditLog
 
 Dsn = Annotated[
     str,
-    Parameter(help="Address of the database; default MTS_POSTGRES_DSN, else this fleet's reader."),
+    Parameter(
+        help="Address of the database; default MTS_POSTGRES_DSN, else this fleet's reader.",
+        show_default=False,
+    ),
 ]
+Checkpoints = Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)]
 Key = Annotated[
     Path | None,
     Parameter(help="File with the public key of the log; default the one written at its start."),

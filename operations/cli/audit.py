@@ -1,20 +1,18 @@
 """The audit log on the command line: `mts audit ...`, also `mts1b-operations audit ...`."""
 
-from pathlib import Path
-from typing import Annotated
-
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from operations.adapters.auditor import Report
 from operations.audit.findings import AuditFinding, Tampering
 from operations.cli import access, audit_keys, audit_proof, audit_show, audit_stream, fleet
-from operations.cli.access import Dsn, Key
+from operations.cli.access import Checkpoints, Dsn, Key
 from operations.cli.output import (
     PROVEN,
     STALE,
     TAMPERED,
     Bar,
+    Flag,
     Output,
     age,
     facts,
@@ -26,7 +24,6 @@ from operations.cli.output import (
 from operations.errors import Rejected
 from operations.service import AuditLog, Status
 
-Many = Annotated[tuple[Path, ...], Parameter(negative=())]
 GAPS_SHOWN = 5
 
 audit = App(name="audit", help="Verify, read and prove the audit log.")
@@ -35,8 +32,8 @@ audit = App(name="audit", help="Verify, read and prove the audit log.")
 def verify(
     *,
     from_sequence: int = 0,
-    checkpoint: Many = (),
-    projection: bool = False,
+    checkpoint: Checkpoints = (),
+    projection: Flag = False,
     jobs: int = 0,
     dsn: Dsn = "",
     key: Key = None,

@@ -2,22 +2,21 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from cyclopts import Parameter
 
 from operations.adapters import roster_files
 from operations.adapters.adoption_order import Plan
 from operations.adapters.link import Access
 from operations.adapters.rebuild import Rebuilt
 from operations.cli import access, fleet
-from operations.cli.access import Dsn, Key
+from operations.cli.access import Checkpoints, Dsn, Key
 from operations.cli.output import (
     CANNOT,
     PROVEN,
     Bar,
     Output,
+    Text,
     complain,
     facts,
     headline,
@@ -35,8 +34,8 @@ CONFIRMATION = "ADOPT"
 
 def rebuild(
     *,
-    checkpoint: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
-    dsn_empty: str = "",
+    checkpoint: Checkpoints = (),
+    dsn_empty: Text = "",
     dsn: Dsn = "",
     key: Key = None,
     output: Output = "table",
@@ -124,7 +123,7 @@ def adopt_stream(
     *,
     reason: str,
     key_file: Path | None = None,
-    confirm: str = "",
+    confirm: Text = "",
     seconds: float = 30.0,
     dsn: Dsn = "",
     key: Key = None,

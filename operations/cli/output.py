@@ -27,7 +27,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
+from rich.text import Text as Styled
 
 from operations.audit.identity import MAX_DEPTH, depth
 from operations.clock import NANOSECONDS, monotonic_ns
@@ -37,6 +37,8 @@ Output = Annotated[
     Literal["table", "json", "jsonl"],
     Parameter(help="A table for people; JSON, indented or one value a line, for programs."),
 ]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+Text = Annotated[str, Parameter(show_default=False)]
 PROVEN, TAMPERED, CANNOT, STALE, INTERRUPTED = 0, 1, 2, 3, 130
 WIDTH_WITHOUT_TERMINAL = 200
 QUIET_SECONDS = 0.7  # work that is done sooner shows no bar
@@ -86,7 +88,7 @@ def complain(sign: str, message: str, style: str) -> None:
 
 def headline(sign: str, message: str, style: str, *, error: bool = False) -> None:
     """Print the line that says it all; the colour repeats what the sign says."""
-    text = Text(f"{sign} {printable(message)}", style)
+    text = Styled(f"{sign} {printable(message)}", style)
     Console(stderr=error, highlight=False).print(text, soft_wrap=True)
 
 
