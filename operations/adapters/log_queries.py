@@ -82,6 +82,8 @@ async def matching(
 
     `wanted` maps names of KEYS to ids; `limit` is how many at most, None for all.
     """
+    if not all(map(_is_text, wanted.values())):
+        return  # what the database has no text for, it has under no id either
     conditions, values = [], []
     for name, value in wanted.items():
         column, actions = KEYS[name]
@@ -96,6 +98,14 @@ async def matching(
     )
     async for row in _each(connected, query, *values, limit):
         yield _found(row, origin)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
 
 
 async def _each(connected: asyncpg.Connection, query: str, *values: object) -> AsyncIterator[Any]:

@@ -26,6 +26,7 @@ from operations.cli.output import (
     raw_json,
     readable,
     run,
+    terminal_width,
     write_json,
 )
 from operations.clock import rfc3339
@@ -127,19 +128,23 @@ def tail(
 
 
 COLUMNS = (
-    ("sequence", 9), ("time", 24), ("action", 30), ("actor", 12), ("subject id", 16), ("data", 0)
+    ("sequence", 9), ("time", 24), ("action", 30), ("actor", 12), ("subject id", 18), ("data", 0)
 )  # fmt: skip
+# What fits into 80 columns; the rest is in `show SEQUENCE` and in JSON.
+FEW_COLUMNS = (("sequence", 8), ("time", 19), ("action", 30), ("subject id", 0))
+WIDE = 120
 
 
 async def _print_all(all_found: AsyncGenerator[Found], form: Output) -> int:
     """Print entries as they come; return what that says as an exit code, CANNOT for none."""
     code, rows, separator = CANNOT, None, "[\n"
+    narrow = 0 < terminal_width() < WIDE
     async with aclosing(all_found) as entries:
         async for found in entries:
             code = TAMPERED if code == TAMPERED or not found.is_linked else PROVEN
             if form == "table":
-                rows = rows or Rows(COLUMNS)
-                rows.write(_row(found))
+                rows = rows or Rows(FEW_COLUMNS if narrow else COLUMNS)
+                rows.write(_short_row(found) if narrow else _row(found))
             elif form == "jsonl":
                 write_json(_described(found), form)
             else:
@@ -162,6 +167,11 @@ def _row(found: Found) -> tuple[str, ...]:
     return str(found.sequence), when, *map(readable, names), _short(entry.data)
 
 
+def _short_row(found: Found) -> tuple[str, ...]:
+    sequence, when, action, _, subject_id, _ = _row(found)
+    return sequence, when[:19].replace("T", " "), action, subject_id
+
+
 def _short(data: bytes) -> str:
     """Return what an event says beyond its envelope, or else the whole payload."""
     try:
@@ -175,7 +185,7 @@ def _print_one(found: Found, form: Output) -> int:
     if form != "table":
         write_json(_described(found), form)
     else:
-        facts(_lines(found))
+        facts(_lines(found), exact=True)
     if not found.is_linked:
         complain("✗", _unlinked(found), "red")
         return TAMPERED

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ PROVEN, TAMPERED, CANNOT, STALE, INTERRUPTED = 0, 1, 2, 3, 130
 WIDTH_WITHOUT_TERMINAL = 200
 QUIET_SECONDS = 0.7  # work that is done sooner shows no bar
 HEX_BYTES = 16
+WRAPPING: Any = {"break_long_words": False, "break_on_hyphens": False}
+NAME_WIDTH = 16  # leaves room for 64 hexadecimal digits on a terminal of 80 columns
 
 
 def run(work: Coroutine[Any, Any, int]) -> int:
@@ -89,16 +92,24 @@ def complain(sign: str, message: str, style: str) -> None:
 def headline(sign: str, message: str, style: str, *, error: bool = False) -> None:
     """Print the line that says it all; the colour repeats what the sign says."""
     text = Styled(f"{sign} {printable(message)}", style)
-    Console(stderr=error, highlight=False).print(text, soft_wrap=True)
+    console = Console(stderr=error, highlight=False)
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
-def facts(pairs: Iterable[tuple[str, object]]) -> None:
-    """Print names and values, one a line; a value of several lines stays in its column."""
+def facts(pairs: Iterable[tuple[str, object]], *, exact: bool = False) -> None:
+    """Print names and values, one a line; a value of several lines stays in its column.
+
+    On a terminal long lines are broken between words, unless they are to be shown `exact`.
+    """
+    width = terminal_width()
     for name, value in pairs:
         lines = str(value).split("\n")
-        print(f"  {name:<17}{printable(lines[0])}".rstrip())
+        if width and not exact:
+            wrapped = (textwrap.wrap(line, width - NAME_WIDTH, **WRAPPING) for line in lines)
+            lines = [part for line in wrapped for part in line or [""]]
+        print(f"{name:<{NAME_WIDTH}}{printable(lines[0])}".rstrip())
         for line in lines[1:]:
-            print(f"  {'':<17}{printable(line)}".rstrip())
+            print(f"{'':<{NAME_WIDTH}}{printable(line)}".rstrip())
 
 
 def read_text(file: Path) -> str:
@@ -107,6 +118,12 @@ def read_text(file: Path) -> str:
         return file.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise Rejected(f"cannot read {file}: {error}") from error
+
+
+def terminal_width() -> int:
+    """Return how many columns there are; 0 if the output goes elsewhere."""
+    console = Console()
+    return console.width if console.is_terminal else 0
 
 
 def printable(text: str) -> str:
@@ -179,8 +196,7 @@ class Rows:
 
     def __init__(self, columns: Sequence[tuple[str, int]]) -> None:
         self._widths = [width for _, width in columns]
-        console = Console()
-        self._width = console.width if console.is_terminal else WIDTH_WITHOUT_TERMINAL
+        self._width = terminal_width() or WIDTH_WITHOUT_TERMINAL
         self.write(name for name, _ in columns)
 
     def write(self, values: Iterable[str]) -> None:
