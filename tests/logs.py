@@ -1,9 +1,10 @@
 """Makes real logs in Postgres with the sealer's and the signer's own code."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import asyncpg
 from support import Database
 
 from operations.adapters import ledger, read_model
@@ -60,36 +61,80 @@ async def make_log(
     With `lost`, so many messages are missing in the stream before each part, so that each part
     begins with a gap entry. With `projected`, the read model is filled too.
     """
+    async with writing(database, folder) as writer:
+        for size in dict.fromkeys((*sizes, sizes[-1] + unsigned)):
+            count = size - writer.head.size - bool(lost)
+            if count > 0:
+                await writer.seal(count, lost, followed=size in sizes)
+            if size in sizes:
+                await writer.sign()
+    if projected:
+        await project_all(database)
+    return writer.log(sizes)
+
+
+class Writer:
+    """One sealer and one signer, on one stream that is made up."""
+
+    def __init__(
+        self, database: Database, key: SignerKey, ledger_: SealerLedger, signer: Signer
+    ) -> None:
+        self.head = signer.head
+        self.signer = signer
+        self._database = database
+        self._key = key
+        self._ledger = ledger_
+        self._gaps: list[int] = []
+
+    async def seal(self, count: int, lost: int = 0, *, followed: bool = True) -> None:
+        """Seal so many messages, after so many that were lost; the signer hears of them too."""
+        messages = deliveries(self.head.stream_sequence + 1 + lost, count)
+        self._gaps += [self.head.size] if lost else []
+        sealed = chain.seal(self.head, messages, gap_is_real=bool(lost))
+        await self._ledger.append(self.head, sealed)
+        self.head = sealed.head
+        if followed:
+            self.signer.follow(messages, gap_is_real=bool(lost))
+
+    async def sign(self, now_ns: int = NOW_NS - 1) -> None:
+        """Sign the log as the signer knows it."""
+        signing = await self._database.connect("mts_signer")
+        try:
+            assert await self.signer.sign(signing, now_ns)
+        finally:
+            await signing.close()
+
+    def log(self, sizes: tuple[int, ...] = ()) -> Log:
+        """The log as it is now."""
+        reading = Postgres(dsn=self._database.dsn("mts_reader"))
+        signed = self.signer.signed.size
+        return Log(
+            self._database,
+            reading,
+            self._key,
+            signed,
+            self.head.size,
+            sizes or (signed,),
+            tuple(self._gaps),
+            self.signer,
+        )
+
+
+@asynccontextmanager
+async def writing(database: Database, folder: Path | None = None) -> AsyncIterator[Writer]:
+    """Begin a log with its genesis entry."""
     key = note.generate_key(ORIGIN)
-    settings = Postgres(dsn=database.dsn("mts_sealer"))
-    async with ledger.connection(settings, "test") as connected:
+    async with ledger.connection(Postgres(dsn=database.dsn("mts_sealer")), "test") as connected:
         log = SealerLedger(connected, ORIGIN)
         await log.take_over()
         genesis = chain.first_entry(ORIGIN, str(key.verifier), "MTS", CREATED_NS)
         await log.create(genesis)
-        head = genesis.head
         file = MemoryFile(folder or Path(database.settings.home, f"signer-{database.name}"))
         trusted = rotation.follow([key.verifier], ORIGIN, [])
-        writer = await asyncpg.connect(database.dsn("mts_signer"))
-        signer = Signer(await remember(file, writer, ORIGIN, trusted, genesis), file, key)
-        gaps = []
-        for size in dict.fromkeys((*sizes, sizes[-1] + unsigned)):
-            count = size - head.size - bool(lost)
-            if count > 0:
-                messages = deliveries(head.stream_sequence + 1 + lost, count)
-                gaps += [head.size] if lost else []
-                sealed = chain.seal(head, messages, gap_is_real=bool(lost))
-                await log.append(head, sealed)
-                head = sealed.head
-                if size in sizes:
-                    signer.follow(messages, gap_is_real=bool(lost))
-            if size in sizes:
-                assert await signer.sign(writer, NOW_NS - 1)
-        await writer.close()
-    if projected:
-        await project_all(database)
-    reading = Postgres(dsn=database.dsn("mts_reader"))
-    return Log(database, reading, key, sizes[-1], head.size, sizes, tuple(gaps), signer)
+        signing = await database.connect("mts_signer")
+        memory = await remember(file, signing, ORIGIN, trusted, genesis)
+        await signing.close()
+        yield Writer(database, key, log, Signer(memory, file, key))
 
 
 async def project_all(database: Database) -> None:

@@ -133,6 +133,9 @@ class Auditor:
     ) -> Report:
         """Do the steps above in a given snapshot."""
         report, connected = self.report, view.connection
+        if not self._keys:
+            report.obstacle = "without a public key nothing can be believed"
+            return report
         signed = await self._open_checkpoints(connected)
         head = await ledger.head(connected, report.origin)
         report.size = head.size if head else 0
