@@ -42,6 +42,15 @@ _LOST = (
 )
 
 
+# The processes that serve whoever holds the lock of a log, and when each was last asked something.
+_HOLDERS = """
+    SELECT pid, query_start FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND objid = (hashtext($1)::bigint & 4294967295)::oid
+"""
+
+
 # Called with the name of each step, so that a test can stop the process there.
 Step = Callable[[str], None]
 
@@ -116,11 +125,15 @@ class SealerLedger:
         """Raise Retryable if the connection was ended, and with it the lock."""
         require_connected(self._connection)
 
+    async def beat(self) -> None:
+        """Show whoever stands by that this sealer lives, though it has nothing to write."""
+        await self._connection.execute("SELECT")
+
     async def take_over(self) -> Head | None:
         """Become the one sealer and return the head; None while the log has no entry yet.
 
-        Raises Superseded while another sealer lives and works. One that holds the lock but does
-        not move for STANDBY_SECONDS (paused, cut off) loses its connection.
+        Raises Superseded while another sealer lives. One that holds the lock but asks the database
+        nothing for STANDBY_SECONDS (paused, cut off) loses its connection.
         """
         await self._lock()
         row = await self._connection.fetchrow(
@@ -137,20 +150,15 @@ class SealerLedger:
         query = "SELECT pg_try_advisory_lock(hashtext($1))"
         if await self._connection.fetchval(query, self._origin):
             return
-        before = await head(self._connection, self._origin)
+        before = await self._connection.fetch(_HOLDERS, self._origin)
         for _ in range(STANDBY_SECONDS):
             await asyncio.sleep(1)
             if await self._connection.fetchval(query, self._origin):
                 return
-        if before != await head(self._connection, self._origin):
+        if before != await self._connection.fetch(_HOLDERS, self._origin):
             raise Superseded("another sealer holds the log and works; standing by")
-        await self._connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
-            "AND granted AND pid <> pg_backend_pid() "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND objid = (hashtext($1)::bigint & 4294967295)::oid",
-            self._origin,
-        )
+        for holder in before:
+            await self._connection.fetchval("SELECT pg_terminate_backend($1)", holder["pid"])
         raise Superseded("another sealer held the log and did not move; its connection was ended")
 
     async def create(self, genesis: Sealed) -> None:

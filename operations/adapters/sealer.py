@@ -53,7 +53,10 @@ class Sealer:
         room = len(self._linked.entries) < LARGEST_BATCH and self._linked_bytes < LARGEST_BYTES
         if not finished and room:
             return None
-        return await self._next_transaction()
+        batch = await self._next_transaction()
+        if not deliveries and self._transaction is None:
+            await self._log.beat()
+        return batch
 
     async def drain(self) -> Committed | None:
         """Commit what was linked; then there is nothing that a stop could lose."""

@@ -128,6 +128,20 @@ async def test_of_two_sealers_one_works_and_the_other_takes_over_when_it_stops(
     await assert_exactly_once(site, publisher.events)
 
 
+async def test_a_sealer_with_nothing_to_do_keeps_its_log_while_another_stands_by(
+    nats_server, database, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ledger, "STANDBY_SECONDS", 3)
+    site = Site(nats_server, database, tmp_path)
+    async with site.working("audit") as (first,):
+        await eventually(lambda: first.conditions.ready, 20)
+        since_ns = first.conditions.get("worker").since_ns
+        async with site.working("audit") as (second,):
+            await eventually(lambda: stands_by(second), 20, "it stands by")
+        assert first.conditions.ready
+        assert first.conditions.get("worker").since_ns == since_ns
+
+
 def stands_by(worker) -> bool:
     condition = worker.conditions.get("worker")
     return condition is not None and "standing by" in condition.detail
