@@ -159,6 +159,11 @@ class Deployed:
         program = program.replace("18300", str(self.http[worker]))
         return subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
+    def has_its_keys(self, worker: str) -> bool:
+        names = ("MTS_SERVICE_KEY_FILE", "MTS_NATS_PASSWORD_FILE", "MTS_POSTGRES_PASSWORD_FILE")
+        environment = self.environment(worker)
+        return all(Path(environment[name]).is_file() for name in names)
+
     def stop(self) -> None:
         for process in reversed(self._processes):
             servers.stop_process(process, ((signal.SIGTERM, 10.0),))
@@ -182,6 +187,7 @@ async def test_the_services_with_their_own_variables_are_a_fleet(deployed):
     assert deployed.start("init").wait(60) == 0
     assert deployed.start("init").wait(60) == 0  # safe to repeat
     for worker in WORKERS:
+        assert deployed.has_its_keys(worker)
         deployed.start(worker)
     client = Client()
     await client.connect(
