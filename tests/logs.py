@@ -96,11 +96,11 @@ class Writer:
         if followed:
             self.signer.follow(messages, gap_is_real=bool(lost))
 
-    async def sign(self, now_ns: int = NOW_NS - 1) -> None:
-        """Sign the log as the signer knows it."""
+    async def sign(self, now_ns: int = 0) -> None:
+        """Sign the log as the signer knows it; by default a moment before NOW_NS."""
         signing = await self._database.connect("mts_signer")
         try:
-            assert await self.signer.sign(signing, now_ns)
+            assert await self.signer.sign(signing, now_ns or NOW_NS - 1)
         finally:
             await signing.close()
 
