@@ -7,9 +7,10 @@ order of the log; only where it is not, is it read again sorted.
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -76,10 +77,22 @@ async def scan(view: Snapshot, wanted: Sequence[Span], jobs: int = 0) -> AsyncIt
     shared = (view.settings, view.name)
     with ProcessPoolExecutor(jobs, get_context("spawn"), _begin, shared) as pool:
         try:
-            for future in [loop.run_in_executor(pool, _scan, span) for span in wanted]:
+            with _without_interrupts():
+                futures = [loop.run_in_executor(pool, _scan, span) for span in wanted]
+            for future in futures:
                 yield await future
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # waits: they share a snapshot that ends with us
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: this one ends them, without their complaints."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Process:

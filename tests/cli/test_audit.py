@@ -1,15 +1,20 @@
 """Does `mts audit verify` say what it found, in words, JSON and exit codes?"""
 
 import json
+import os
+import signal
+import subprocess
 
 import logs
+import psutil
 import pytest
 from attacks import disarm
-from commands import Command, command_for
+from commands import MTS, Command, command_for
 from logs import make_log, project_all
-from support import run_blocking
+from support import eventually_blocking, run_blocking
 
 from operations.clock import now_ns
+from operations.config import subprocess_environment
 
 pytestmark = pytest.mark.integration
 HOUR_NS = 3600 * 10**9
@@ -169,6 +174,27 @@ def test_no_failure_shows_a_password_or_a_traceback(mts):
     said = mts("audit", "verify", "--dsn", "postgres://reader:hunter2@127.0.0.1:1/x")
     assert "hunter2" not in said.out + said.err
     assert "Traceback" not in said.err
+
+
+def test_ctrl_c_ends_a_long_verification_quietly(servers, tmp_path):
+    fresh = servers.new_database()
+    log = run_blocking(make_log(fresh, sizes=(140_000,), unsigned=0))
+    mts = command_for(log, tmp_path)
+    with subprocess.Popen(
+        [MTS, "audit", "verify", "--jobs", "2"],
+        env=subprocess_environment(mts.settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        # The two processes that scan, and the one that looks after their semaphores.
+        children = psutil.Process(process.pid).children
+        eventually_blocking(lambda: len(children()) >= 3, 20, "two processes scan")
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stdout.read().decode()
+        code = process.wait(30)
+    servers.drop_database(fresh)
+    assert (code, said) == (130, "")
 
 
 def test_status_shows_how_far_everything_is(log, mts):
