@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,7 @@ WIDTH = "110"
 
 
 class Published(NamedTuple):
-    """What was published: the last stream sequence, and an order with its story."""
+    """What was published: the last stream sequence, and the order with the longest story."""
 
     stream_sequence: int
     order_id: str
@@ -208,24 +209,27 @@ class Demonstration:
         return result.stdout
 
     async def _publish(self, events: int, seed: int) -> Published:
-        orders: dict[str, int] = {}
+        stories: Counter[str] = Counter()
+        filled: set[str] = set()
         began_ns = monotonic_ns()
         with _bar() as bar:
             task = bar.add_task("  publishing", total=events)
             async with Publisher(access(self._settings), actor=USER) as publisher:
                 for number, event in enumerate(simulate(seed, events=events), 1):
                     done = await publisher.publish(event, wait=True)
-                    if event.subject.endswith(STORY_ACTION) and event.order_id:
-                        orders[event.order_id] = orders.get(event.order_id, 0) + 1
+                    if event.order_id:
+                        stories[event.order_id] += 1
+                    if event.order_id and event.subject.endswith(STORY_ACTION):
+                        filled.add(event.order_id)
                     if number % SHOWN_EVERY == 0:
                         bar.update(task, completed=number - publisher.waiting)
                 await publisher.flush()
                 last = (await done).sequence
         seconds = (monotonic_ns() - began_ns) / NANOSECONDS
         print(f"  acknowledged up to stream sequence {last}, {events / seconds:,.0f} events/s")
-        if not orders:
+        if not filled:
             raise Retryable("no order was filled among these events; publish more with --events")
-        return Published(last, list(orders)[len(orders) // 2])
+        return Published(last, max(sorted(filled), key=lambda order: stories[order]))
 
     async def _caught_up(self, published: Published) -> Status:
         log = self._log()
