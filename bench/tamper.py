@@ -1,6 +1,6 @@
 """Is every change to a log found and named, thousands of times? A table with one row per attack.
 
-    python bench/tamper.py --seeds 3000 [--only NAME] [--json FILE]
+    python bench/tamper.py --seeds 3000 [--only NAME ...] [--json FILE]
 
 It uses the attacks of the tests on servers of its own. Exit code 0 only if none was missed.
 """
@@ -60,7 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3000)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--only", default="", help="part of the names of the attacks to run")
+    parser.add_argument("--only", nargs="*", default=[""], help="parts of names of attacks to run")
     options = parser.parse_args()
     home = make_home()
     servers = Servers(settings_for(home))
@@ -69,7 +69,7 @@ def main() -> int:
         servers.start()
         print(f"{'log':14} {'attack':32} {'seeds':>6} {'missed':>6} {'seconds':>8}", flush=True)
         for case in cases():
-            if options.only not in case.attack.__name__:
+            if not any(part in case.attack.__name__ for part in options.only):
                 continue
             wrong, seconds = asyncio.run(run(servers, case, options.seeds))
             failed += len(wrong)
