@@ -4,7 +4,8 @@ import random
 from collections.abc import Iterable
 
 import asyncpg
-from attacks import Attack, Expected, damage, disarm
+from attacks import Attack, Expected, disarm
+from damage import damage
 from logs import NOW_NS, ORIGIN, Log
 
 from operations.adapters.auditor import Auditor, Report
