@@ -1,4 +1,4 @@
-"""What an attacker does to the stored tree beside an attack, so that nothing there helps to find it.
+"""What an attacker does to the stored tree beside an attack, so that it helps nobody to find it.
 
 The tree is never trusted, only proven; without it a verifier has the entries, the head and the
 signatures.
