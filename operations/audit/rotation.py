@@ -11,7 +11,7 @@ ones, and knows for each retired key up to which size its signature counts: a st
 signs nothing new.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from operations.audit import checkpoint as checkpoints
@@ -74,18 +74,29 @@ def open_rotation(note: str, origin: str) -> Rotation:
 
 
 def follow(trusted: Iterable[VerifierKey], origin: str, rotations: Iterable[str]) -> TrustedKeys:
-    """Extend trusted keys by the rotations that start from one of them.
+    """Extend trusted keys by the rotations that start from one of them, or lead to one.
 
-    A note that is malformed, or starts from a key that is not trusted, adds nothing.
+    A note that is malformed, or has no trusted key, adds nothing. A key that came before a trusted
+    one counts up to the size at which it was replaced, and never further than the key that says so.
     """
     keys = dict.fromkeys(trusted)
     last_size: dict[VerifierKey, int] = {}
-    for note in rotations:
-        try:
-            rotation = open_rotation(note, origin)
-        except NoteError:
-            continue
+    opened = list(_open_all(rotations, origin))
+    for rotation in opened:
         if rotation.old in keys and rotation.old not in last_size:
             keys[rotation.new] = None
             last_size[rotation.old] = rotation.size
+    for rotation in reversed(opened):
+        if rotation.new in keys and rotation.old not in keys:
+            keys[rotation.old] = None
+            limit = last_size.get(rotation.new, rotation.size)
+            last_size[rotation.old] = min(rotation.size, limit)
     return TrustedKeys(tuple(keys), last_size)
+
+
+def _open_all(rotations: Iterable[str], origin: str) -> Iterator[Rotation]:
+    for note in rotations:
+        try:
+            yield open_rotation(note, origin)
+        except NoteError:
+            continue

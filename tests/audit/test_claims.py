@@ -65,6 +65,32 @@ def test_a_retired_key_counts_up_to_its_last_size() -> None:
     assert [each[:2] for each in opened.findings] == [(Tampering.MISUSED_KEY, 6)]
 
 
+def test_who_trusts_only_the_newest_key_accuses_none_of_the_older_ones() -> None:
+    second, third = generate_key(ORIGIN), generate_key(ORIGIN)
+    notes = [
+        rotation.sign(rotation.Rotation(ORIGIN, 5, KEY.verifier, second.verifier), KEY, second),
+        rotation.sign(rotation.Rotation(ORIGIN, 8, second.verifier, third.verifier), second, third),
+    ]
+    trusted = rotation.follow([third.verifier], ORIGIN, notes)
+    made = [(1, signed(5)), (2, second.sign(str(Checkpoint(ORIGIN, 8, root(8)))))]
+    made.append((3, third.sign(str(Checkpoint(ORIGIN, 9, root(9))))))
+    assert claims.open_all(made, ORIGIN, trusted).findings == []
+    late = claims.open_all([(1, signed(6))], ORIGIN, trusted)
+    assert [each[:2] for each in late.findings] == [(Tampering.MISUSED_KEY, 6)]
+
+
+def test_a_thief_of_a_retired_key_cannot_make_up_a_key_before_it() -> None:
+    new, invented = generate_key(ORIGIN), generate_key(ORIGIN)
+    real = rotation.sign(rotation.Rotation(ORIGIN, 5, KEY.verifier, new.verifier), KEY, new)
+    made_up = rotation.Rotation(ORIGIN, 900, invented.verifier, KEY.verifier)
+    invention = rotation.sign(made_up, invented, KEY)
+    for notes in ([real, invention], [invention, real]):
+        for known in ([new.verifier], [new.verifier, KEY.verifier]):
+            trusted = rotation.follow(known, ORIGIN, notes)
+            is_known = invented.verifier in trusted.keys
+            assert not is_known or not trusted.may_sign(invented.verifier, 6)
+
+
 def test_two_roots_of_one_size_are_a_fork_and_the_same_root_twice_is_none() -> None:
     notes = [(1, signed(4)), (2, signed(4)), (3, signed(7)), (4, signed(7, fork=1))]
     opened = claims.open_all(notes, ORIGIN, TRUSTED)
