@@ -6,9 +6,10 @@ silence every reader. So this client parses message frames itself, by their leng
 raw bytes to the reader that subscribed. Everything else stays nats-py's.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import nats.errors
@@ -20,6 +21,8 @@ from operations.config import Nats, secret
 from operations.errors import Retryable
 
 CONNECT_SECONDS = 5
+GIVE_UP_SECONDS = 10
+CLOSE_SECONDS = 2
 PING_SECONDS = 5
 PENDING_BYTES = 64 * 1024 * 1024
 
@@ -131,32 +134,38 @@ async def connect(settings: Nats, name: str, **options: Any) -> WireClient:
         client.problems.append(str(error) or type(error).__name__)
         del client.problems[:-100]
 
+    choices: dict[str, Any] = {
+        "allow_reconnect": False,
+        # With 0 attempts nats-py 2.16 would try a server that refuses without end.
+        "max_reconnect_attempts": 1,
+        "reconnect_time_wait": 0.1,
+    }
     try:
-        await client.connect(
-            servers=[url],
-            name=name,
-            user=settings.user or None,
-            password=secret(settings.password, settings.password_file) or None,
-            inbox_prefix=(settings.inbox or f"_INBOX_{settings.user or name}").encode(),
-            connect_timeout=CONNECT_SECONDS,
-            ping_interval=PING_SECONDS,
-            pending_size=PENDING_BYTES,
-            error_cb=on_error,
-            tls=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else None,
-            # With 0 attempts nats-py 2.16 would try a server that refuses without end.
-            **(
-                {
-                    "allow_reconnect": False,
-                    "max_reconnect_attempts": 1,
-                    "reconnect_time_wait": 0.1,
-                }
-                | options
-            ),
-        )
+        async with asyncio.timeout(GIVE_UP_SECONDS):
+            await client.connect(
+                servers=[url],
+                name=name,
+                user=settings.user or None,
+                password=secret(settings.password, settings.password_file) or None,
+                inbox_prefix=(settings.inbox or f"_INBOX_{settings.user or name}").encode(),
+                connect_timeout=CONNECT_SECONDS,
+                ping_interval=PING_SECONDS,
+                pending_size=PENDING_BYTES,
+                error_cb=on_error,
+                tls=_tls(settings),
+                **(choices | options),
+            )
     except (OSError, nats.errors.Error, TimeoutError) as error:
-        await client.close()
-        raise Retryable(f"cannot connect to NATS at {url} as {settings.user!r}: {error}") from error
+        await close(client)
+        reason = str(error) or (client.problems or ["no answer"])[-1]
+        raise Retryable(
+            f"cannot connect to NATS at {url} as {settings.user!r}: {reason}"
+        ) from error
     return client
+
+
+def _tls(settings: Nats) -> ssl.SSLContext | None:
+    return ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else None
 
 
 @asynccontextmanager
@@ -168,4 +177,11 @@ async def connection(settings: Nats, name: str) -> AsyncIterator[WireClient]:
     except (nats.errors.Error, OSError) as error:
         raise Retryable(f"NATS failed: {error or type(error).__name__}") from error
     finally:
-        await client.close()
+        await close(client)
+
+
+async def close(client: WireClient) -> None:
+    """Close a connection; after a failed TLS handshake nobody would ever say that it is closed."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await client.close()
