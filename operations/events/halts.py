@@ -159,14 +159,27 @@ class ResumeDenied(Event, frozen=True, kw_only=True):
     data: ResumeDenial
 
 
+class SignedOrder(Data, frozen=True, kw_only=True):
+    """A command as a person sent it, so that everybody can check the signature again."""
+
+    subject: Annotated[str, doc("Subject on which it was sent.")]
+    payload: Annotated[str, doc("The payload as sent, byte for byte.")]
+    signature: Annotated[str, doc("Value of its Mts-Signature header.")]
+
+
 class Lift(Data, frozen=True, kw_only=True):
-    """Which halts are over."""
+    """Which halts are over, with the orders of the people who lifted them."""
 
     halt_ids: Annotated[tuple[Id, ...], doc("Episodes lifted.")]
     resume_id: Annotated[Id, doc("Wish that was granted.")]
     treatment: Annotated[Treatment, doc("What happened to the trigger.")]
     remaining_halt_ids: Annotated[tuple[Id, ...], doc("Episodes still active.")]
     signed_by: Annotated[tuple[Id, ...], doc("People who signed.")]
+    muted_until: Annotated[Timestamp | None, doc("End of MUTED.")] = None
+    orders: Annotated[
+        tuple[SignedOrder, ...],
+        doc("The resume command, and for a firm halt the cosign command; without, it lifts none."),
+    ] = ()
 
 
 class HaltLifted(Event, frozen=True, kw_only=True):
