@@ -6,7 +6,17 @@ other subject. Acknowledgements have one subject per order management system.
 
 from typing import Annotated, Literal
 
-from operations.events.base import Currency, Data, Event, Id, Money, Timestamp, Token, doc
+from operations.events.base import (
+    Currency,
+    Data,
+    Event,
+    Id,
+    Money,
+    Quantity,
+    Timestamp,
+    Token,
+    doc,
+)
 
 Level = Literal["STRATEGY_HALT", "FUND_HALT", "FIRM_HALT"]
 Mode = Literal["REDUCE_ONLY", "BLOCK_ALL"]
@@ -61,6 +71,16 @@ class HaltActivated(Event, frozen=True, kw_only=True):
     data: Activation
 
 
+class PositionHeld(Data, frozen=True, kw_only=True):
+    """One position when a halt was requested; an id is empty where the events did not say."""
+
+    fund_id: Annotated[str, doc("Fund that holds it.")]
+    strategy_id: Annotated[str, doc("Strategy that holds it.")]
+    account_id: Annotated[str, doc("Account that holds it.")]
+    symbol: Annotated[Id, doc("Instrument.")]
+    quantity: Annotated[Quantity, doc("Held, negative when short.")]
+
+
 class Documentation(Data, frozen=True, kw_only=True):
     """The evidence around a halt, gathered afterwards."""
 
@@ -69,7 +89,17 @@ class Documentation(Data, frozen=True, kw_only=True):
     entry_hashes: Annotated[tuple[str, ...], doc("Hashes of these entries, hexadecimal.")]
     positions_complete: Annotated[bool, doc("Whether every position is in the snapshot.")]
     positions_age_ms: Annotated[int, doc("Age of the snapshot at the halt, in milliseconds.")]
-    positions_sha256: Annotated[str, doc("SHA-256 of the snapshot, hexadecimal.")]
+    positions_sha256: Annotated[
+        str,
+        doc(
+            "SHA-256 over one line a position: the JSON array of its fund, strategy, account, "
+            "symbol and plain decimal quantity; hexadecimal."
+        ),
+    ]
+    positions_count: Annotated[int, doc("Positions in the snapshot.")] = 0
+    positions: Annotated[
+        tuple[PositionHeld, ...], doc("The snapshot, sorted; the first 1000 of them.")
+    ] = ()
     gross: Annotated[Money | None, doc("Gross exposure in the snapshot, in `currency`.")] = None
     currency: Annotated[Currency | None, doc("Currency of the amounts.")] = None
 
