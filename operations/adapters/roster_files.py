@@ -36,7 +36,8 @@ def ensure_development(settings: Settings) -> None:
     folder = private_folder(settings.path("keys"))
     root, operator = _ensure_key(folder, ROOT), _ensure_key(folder, OPERATOR)
     services = {
-        _ensure_key(folder, f"service-{worker}").public: ("check",) for worker in WORKER_ROLES
+        _ensure_key(folder, f"service-{worker}").public: (f"check.{worker}",)
+        for worker in WORKER_ROLES
     }
     document = development_roster(
         root,

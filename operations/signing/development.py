@@ -7,24 +7,11 @@ Its root key lies beside it on the same disk, so it proves nothing about who hol
 from collections.abc import Mapping
 
 from operations.clock import NANOSECONDS, rfc3339
+from operations.signing import roles
 from operations.signing.keys import PrivateKey, PublicKey
 from operations.signing.roster import Body, Key, Member, sign
 
 VALID_NS = 366 * 24 * 3600 * NANOSECONDS
-
-# What each role may sign; a check and an OMS add their own subjects, one per owner.
-ROLES: dict[str, tuple[str, ...]] = {
-    "operator": (
-        "mts.v1.operations.command.halt",
-        "mts.v1.operations.command.cancel_all",
-        "mts.v1.operations.command.drill",
-    ),
-    "risk_manager": ("mts.v1.operations.command.>",),
-    "halt_worker": ("mts.v1.operations.halt.*", "ops.v1.halt.heartbeat"),
-    "check": ("mts.v1.operations.finding.*.*",),
-    "oms": ("mts.v1.operations.halt.acknowledged.*", "ops.v1.oms.lease.*"),
-    "auditor": ("mts.v1.operations.command.adopt_stream",),
-}
 
 
 def development_roster(
@@ -38,17 +25,18 @@ def development_roster(
 ) -> bytes:
     """Return a signed roster file in which each key, named for its holder, has the given roles.
 
-    Keys count for 366 days from `issued_ns` (nanoseconds since 1970). Raises Rejected for a role
-    that ROLES does not name.
+    Keys count for 366 days from `issued_ns` (nanoseconds since 1970); the roles are those of
+    `roles.py`. Raises Rejected for another one.
     """
     issued_at, until = rfc3339(issued_ns), rfc3339(issued_ns + VALID_NS)
     members = tuple(
         Member(
             name=key.name,
-            roles=roles,
+            service=not set(held) & set(roles.PEOPLE),
+            roles=held,
             keys=(Key(public_key=str(key), valid_from=issued_at, valid_until=until),),
         )
-        for key, roles in holders.items()
+        for key, held in holders.items()
     )
     body = Body(
         origin=origin,
@@ -56,7 +44,7 @@ def development_roster(
         version=version,
         issued_at=issued_at,
         development=True,
-        roles=ROLES,
+        roles=roles.roster_roles(role for held in holders.values() for role in held),
         members=members,
     )
     return sign(body, root)

@@ -28,7 +28,8 @@ def test_the_operator_of_a_first_start_may_halt(settings):
     key = roster_files.read_private(folder / "operator.key")
     value = Signer(key, settings.audit.origin, settings.environment)(HALT, b"{}")
     signed = Message(settings.audit.origin, settings.environment, HALT, b"{}")
-    assert roster.judge(message.parse(value), signed, known, now_ns()).name == "operator"
+    judged = roster.judge(message.parse(value), signed, known, now_ns(), f"{HALT}.firm")
+    assert judged.name == "operator"
 
 
 def test_private_files_are_private(settings):

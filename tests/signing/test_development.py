@@ -14,6 +14,7 @@ ROOT = keys.private_key("root", bytes(32))
 OPERATOR = keys.private_key("operator", b"o" * 32)
 NOON = parse_rfc3339("2026-11-20T12:00:00Z")
 HALT = "mts.v1.operations.command.halt"
+FIRM = f"{HALT}.firm"
 
 
 def document(environment="development", roles=("risk_manager",)):
@@ -28,10 +29,10 @@ def test_the_operator_of_the_first_day_may_halt_for_a_year():
     signer = Signer(OPERATOR, "mts.local/audit", "development")
     signed = Message("mts.local/audit", "development", HALT, b"{}")
     signature = message.parse(signer(HALT, b"{}"))
-    assert roster.judge(signature, signed, known, NOON).name == "operator"
-    assert roster.judge(signature, signed, known, NOON + VALID_NS - 1).name == "operator"
+    assert roster.judge(signature, signed, known, NOON, FIRM).name == "operator"
+    assert roster.judge(signature, signed, known, NOON + VALID_NS - 1, FIRM).name == "operator"
     with pytest.raises(Denied, match="expired"):
-        roster.judge(signature, signed, known, NOON + VALID_NS)
+        roster.judge(signature, signed, known, NOON + VALID_NS, FIRM)
 
 
 def test_it_is_refused_where_the_environment_is_live():
