@@ -26,7 +26,6 @@ HALT = "mts.v1.operations.halt"
 # What a halt worker decides; acknowledgements belong to the order systems.
 DECISIONS = (
     "requested", "activated", "resume_requested", "cosigned", "resume_denied", "lifted",
-    "documented",
 )  # fmt: skip
 # The checks that the limits worker asks; each other check has a key of its own.
 LIMIT_CHECKS = ("drawdown", "daily_loss", "drift_zscore", "news_aggregate", "limits")
@@ -39,6 +38,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
         f"{FINDING}.{HALT_CHECK}.*",
     ),
     "limits": tuple(f"{FINDING}.{check}.*" for check in LIMIT_CHECKS),
+    "evidence": (f"{HALT}.documented", f"{FINDING}.evidence.*"),
 }
 # Roles of which each owner has its own, as `check.vpin` or `oms.oms-1`: one owner per subject.
 OWNED: dict[str, tuple[str, ...]] = {

@@ -92,7 +92,15 @@ def test_roles_that_look_and_prove_move_nothing():
     assert rights_of("auditor") == (f"{COMMAND}.adopt_stream",)
 
 
-SERVICES = ("halt_worker", "limits", "check.audit", "check.vpin", "oms.oms-1", "oms.oms-2")
+SERVICES = (
+    "halt_worker",
+    "limits",
+    "evidence",
+    "check.audit",
+    "check.vpin",
+    "oms.oms-1",
+    "oms.oms-2",
+)
 
 
 def test_no_service_may_command_and_no_person_may_decide_or_find():
@@ -121,6 +129,8 @@ def test_a_service_may_sign_its_own_and_not_its_neighbours():
     assert not may("limits", "mts.v1.operations.halt.requested")
     assert may("halt_worker", "mts.v1.operations.halt.requested")
     assert may("halt_worker", HEARTBEAT)
+    assert may("evidence", "mts.v1.operations.halt.documented")
+    assert not may("evidence", "mts.v1.operations.halt.lifted")
     assert not may("halt_worker", "mts.v1.operations.halt.acknowledged.oms-1")
 
 
