@@ -86,11 +86,37 @@ class Audit(Section, frozen=True, kw_only=True):
     roster_file: Annotated[
         str, _doc("Signed roster of people and keys; empty means <home>/keys/roster.json.")
     ] = ""
+    root_key_file: Annotated[
+        str, _doc("Public key that signs rosters; empty means <home>/keys/root.vkey.")
+    ] = ""
     checkpoint_dir: Annotated[
         str, _doc("Memory and append-only file of the signer; empty means <home>/checkpoints.")
     ] = ""
     checkpoint_seconds: Annotated[float, _doc("Time between checkpoints while growing.")] = 1.0
     idle_seconds: Annotated[float, _doc("Time between checkpoints while idle.")] = 3600.0
+
+
+class Halt(Section, frozen=True, kw_only=True):
+    """Halts: the halt worker and what it decides by."""
+
+    instance: Annotated[
+        int, _doc("Number of this halt worker, 1 or 2; each reads through a consumer of its own.")
+    ] = 1
+    journal_dir: Annotated[
+        str, _doc("Decided halts that the stream may lack; empty means <home>/halts.")
+    ] = ""
+    ack_deadline_ms: Annotated[
+        int, _doc("Time in milliseconds in which every order system has to block.")
+    ] = 1000
+    freeze_halts: Annotated[
+        bool, _doc("Whether the firm is halted REDUCE_ONLY while the stream stores nothing.")
+    ] = True
+    frozen_seconds: Annotated[
+        float, _doc("How long the stream may store nothing before freeze_halts acts.")
+    ] = 10.0
+    order_systems: Annotated[
+        str, _doc("Ids of the order systems that have to acknowledge, with commas between.")
+    ] = "oms-1,oms-2,oms-3"
 
 
 class Http(Section, frozen=True, kw_only=True):
@@ -139,6 +165,7 @@ class Settings(Section, frozen=True, kw_only=True):
     nats: Nats = Nats()
     postgres: Postgres = Postgres()
     audit: Audit = Audit()
+    halt: Halt = Halt()
     http: Http = Http()
     log: Log = Log()
     images: Images = Images()
@@ -168,9 +195,19 @@ class Settings(Section, frozen=True, kw_only=True):
         return Path(self.audit.roster_file or self.path("keys", "roster.json"))
 
     @property
+    def root_key_path(self) -> Path:
+        """Where the public key is that every roster must be signed with."""
+        return Path(self.audit.root_key_file or self.path("keys", "root.vkey"))
+
+    @property
     def checkpoint_path(self) -> Path:
         """Where the signer keeps its memory and the append-only file of checkpoints."""
         return Path(self.audit.checkpoint_dir or self.path("checkpoints"))
+
+    @property
+    def halt_journal_path(self) -> Path:
+        """Where the halt worker keeps what it decided until the stream has it."""
+        return Path(self.halt.journal_dir or self.path("halts"))
 
 
 class Setting(NamedTuple):

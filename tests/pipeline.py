@@ -135,7 +135,9 @@ class Site:
                 password=self.nats.password(worker),
                 inbox=accounts.inbox(worker),
             ),
-            postgres=Postgres(dsn=self.database.dsn(role), database=self.database.name),
+            postgres=Postgres(
+                dsn=self.database.dsn(role) if role else "", database=self.database.name
+            ),
             audit=Audit(origin=ORIGIN, checkpoint_seconds=0.05),
             http=Http(port=free_port()),
         )

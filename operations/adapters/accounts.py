@@ -10,9 +10,17 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from operations.signing import roles
+
 ADMIN = "admin"
 STREAM = "MTS"
 REBUILD = "rebuild"
+LIMITS = "limits"
+# Halt workers share a user and a key; each reads through a consumer of its own.
+HALT = "halt"
+HALT_CONSUMERS = ("halt-1", "halt-2")
+# Each order system has a user, a key and a consumer, all of this name.
+OMS = ("oms-1", "oms-2", "oms-3")
 
 
 class User(Struct, frozen=True, kw_only=True):
@@ -31,7 +39,7 @@ class User(Struct, frozen=True, kw_only=True):
     @property
     def variable(self) -> str:
         """The variable that deploy/nats.conf takes this user's password from."""
-        return f"MTS_NATS_PASSWORD_{self.name.upper()}"
+        return f"MTS_NATS_PASSWORD_{self.name.upper().replace('-', '_')}"
 
 
 def inbox(user: str) -> str:
@@ -55,29 +63,38 @@ def _acknowledge(consumer: str) -> tuple[str, ...]:
     return (f"$JS.ACK.{STREAM}.{consumer}.>", f"$JS.ACK.*.*.{STREAM}.{consumer}.>")
 
 
-USERS = (
-    User(name=ADMIN, publish=(">",), subscribe=(">",)),
-    User(name="publisher", publish=("mts.v1.>",), publish_denied=("mts.v1.operations.>",)),
-    User(
-        name="oms",
+def _order_system(name: str) -> User:
+    """Return the user of an order system: it speaks about itself only, and hears every halt."""
+    return User(
+        name=name,
         publish=(
+            *_reader(name),
             "mts.v1.trading.>",
             "mts.v1.risk.>",
-            "mts.v1.operations.halt.acknowledged.>",
-            "mts.v1.operations.action.acknowledged.>",
-            "ops.v1.oms.lease.>",
+            f"mts.v1.operations.halt.acknowledged.{name}",
+            f"mts.v1.operations.finding.oms_{name}.*",
+            "mts.v1.operations.action.acknowledged",
+            f"ops.v1.oms.lease.{name}",
         ),
         subscribe=(
             "mts.v1.operations.halt.>",
             "mts.v1.operations.command.>",
             "mts.v1.operations.action.>",
+            "mts.v1.operations.roster.published",
             "ops.v1.>",
         ),
-    ),
+    )
+
+
+USERS = (
+    User(name=ADMIN, publish=(">",), subscribe=(">",)),
+    User(name="publisher", publish=("mts.v1.>",), publish_denied=("mts.v1.operations.>",)),
+    *(_order_system(name) for name in OMS),
     User(
         name="operator",
         publish=(
             "mts.v1.operations.command.>",
+            "mts.v1.operations.roster.published",
             f"$JS.API.STREAM.INFO.{STREAM}",
             f"$JS.API.CONSUMER.INFO.{STREAM}.*",
             f"$JS.API.STREAM.MSG.GET.{STREAM}",
@@ -103,6 +120,37 @@ USERS = (
         ),
     ),
     User(name="projection", publish=("mts.v1.operations.finding.projection.>",)),
+    User(
+        name=HALT,
+        publish=(
+            *dict.fromkeys(right for name in HALT_CONSUMERS for right in _reader(name)),
+            *(f"{roles.HALT}.{decision}" for decision in roles.DECISIONS),
+            "mts.v1.operations.finding.halt.*",
+            "ops.v1.halt.heartbeat",
+        ),
+        subscribe=(
+            "mts.v1.operations.finding.>",
+            "mts.v1.operations.command.>",
+            "mts.v1.operations.halt.>",
+            "mts.v1.operations.roster.published",
+            "ops.v1.oms.lease.>",
+        ),
+    ),
+    User(
+        name=LIMITS,
+        publish=(
+            *_reader(LIMITS),
+            *(f"mts.v1.operations.finding.{check}.*" for check in roles.LIMIT_CHECKS),
+        ),
+    ),
+    User(
+        name="evidence",
+        publish=(
+            f"$JS.API.STREAM.MSG.GET.{STREAM}",
+            "mts.v1.operations.halt.documented",
+            "mts.v1.operations.finding.evidence.*",
+        ),
+    ),
 )
 
 

@@ -62,7 +62,7 @@ async def find(client: WireClient, settings: Settings, head: Head) -> Sealed | N
 
 def _judge(settings: Settings, headers: bytes, data: bytes, at_ns: int) -> str:
     """Return who signed; raises Denied."""
-    root = roster_files.read_public(settings.path("keys", "root.vkey"))
+    root = roster_files.read_public(settings.root_key_path)
     known = roster_files.read_roster(settings.roster_path, root, 0, settings.environment)
     value = _header(headers, message.HEADER)
     if value is None:

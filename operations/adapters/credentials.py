@@ -12,7 +12,10 @@ from operations.errors import Rejected
 SUPERUSER = "mts_admin"
 OWNER = "mts_owner"
 READER = "mts_reader"
-WORKER_ROLES = {"audit": "mts_sealer", "checkpoint": "mts_signer", "projection": "mts_projector"}
+# Workers that write to the database, each as a role of its own.
+WRITERS = {"audit": "mts_sealer", "checkpoint": "mts_signer", "projection": "mts_projector"}
+# The role of every worker; an empty one never sees the database.
+WORKER_ROLES = WRITERS | {"evidence": READER, "halt": "", "limits": ""}
 # What only the one who makes users and roles may know.
 FLEET_ONLY = (
     "MTS_NATS_ADMIN_USER",
@@ -21,7 +24,7 @@ FLEET_ONLY = (
     "MTS_POSTGRES_ADMIN_DSN",
     "MTS_POSTGRES_PASSWORD_FILE",
 )
-LOGIN_ROLES = (*WORKER_ROLES.values(), READER)
+LOGIN_ROLES = (*WRITERS.values(), READER)
 
 
 def private_folder(folder: Path) -> Path:
@@ -165,7 +168,7 @@ def worker_environment(settings: Settings, worker: str, http_port: int) -> dict[
     for setting in catalogue():
         section = getattr(settings, setting.section) if setting.section else settings
         values[setting.variable] = str(getattr(section, setting.name))
-    for variable in FLEET_ONLY:
+    for variable in (*FLEET_ONLY, "MTS_POSTGRES_DSN"):
         values[variable] = ""
     values |= reader_environment(settings, worker, WORKER_ROLES[worker])
     values |= {

@@ -22,6 +22,7 @@ from operations.audit import note
 from operations.clock import NANOSECONDS
 from operations.config import Settings
 from operations.errors import Corrupted, Rejected, Retryable
+from operations.signing import roles
 
 DAY_SECONDS = 86_400
 TIMEOUT_SECONDS = 10.0
@@ -44,10 +45,48 @@ DEMANDED = {
     "sealed": False,
     "allow_msg_ttl": False,
 }
+# What each reader folds; subjects that overlap would be refused.
+HALT_SUBJECTS = (
+    "mts.v1.operations.finding.>",
+    "mts.v1.operations.command.>",
+    "mts.v1.operations.halt.>",
+    "mts.v1.operations.roster.published",
+    "mts.v1.registry.>",
+)
+OMS_SUBJECTS = (
+    "mts.v1.operations.command.>",
+    "mts.v1.operations.halt.>",
+    "mts.v1.operations.action.>",
+    "mts.v1.operations.roster.published",
+    "mts.v1.registry.>",
+)
+LIMIT_SUBJECTS = (
+    "mts.v1.portfolio.>",
+    "mts.v1.strategy.forecast.scored",
+    "mts.v1.strategy.baseline.published",
+    "mts.v1.trading.position.changed",
+    "mts.v1.news.>",
+    "mts.v1.registry.>",
+    "mts.v1.operations.halt.>",
+    *(f"mts.v1.operations.finding.{check}.*" for check in roles.LIMIT_CHECKS),
+)
 CONSUMERS: tuple[Mapping[str, Any], ...] = (
     {"durable_name": "audit", "ack_policy": "all"},
     {"durable_name": "checkpoint", "ack_policy": "all"},
     {"durable_name": accounts.REBUILD, "ack_policy": "none"},
+    *(
+        {"durable_name": name, "ack_policy": "none", "filter_subjects": list(HALT_SUBJECTS)}
+        for name in accounts.HALT_CONSUMERS
+    ),
+    *(
+        {"durable_name": name, "ack_policy": "none", "filter_subjects": list(OMS_SUBJECTS)}
+        for name in accounts.OMS
+    ),
+    {
+        "durable_name": accounts.LIMITS,
+        "ack_policy": "none",
+        "filter_subjects": list(LIMIT_SUBJECTS),
+    },
 )
 
 
@@ -229,7 +268,7 @@ async def _ensure_roles(server: asyncpg.Connection, settings: Settings) -> None:
         # The secret holds only letters and digits unless somebody wrote it; quotes are doubled.
         quoted = password.replace("'", "''")
         await server.execute(f"ALTER ROLE {name} LOGIN PASSWORD '{quoted}'")
-    for name in credentials.WORKER_ROLES.values():
+    for name in credentials.WRITERS.values():
         await server.execute(f"ALTER ROLE {name} SET lock_timeout = '5s'")
         await server.execute(f"ALTER ROLE {name} SET statement_timeout = '60s'")
     if not await server.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):

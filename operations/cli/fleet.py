@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from operations import config
-from operations.adapters import credentials, fleet_files
+from operations.adapters import accounts, credentials, fleet_files
 from operations.clock import now_ns, rfc3339
 from operations.config import Settings
 from operations.errors import Retryable
@@ -32,7 +32,8 @@ READY_SECONDS = 180.0
 ASK_SECONDS = 3.0
 LONGEST_PAUSE_SECONDS = 5.0
 LOG_LINES = 15
-Role = Literal["publisher", "oms", "operator", "auditor", "admin"]
+Role = Literal["publisher", "oms", "oms-1", "oms-2", "oms-3", "operator", "auditor", "admin"]
+FIRST_OMS = accounts.OMS[0]  # what `oms` without a number means
 DATABASE_ROLES = {
     "auditor": credentials.READER,
     "operator": credentials.READER,
@@ -224,12 +225,14 @@ def env(*, role: Role) -> int:
     Parameters
     ----------
     role
-        Who you are: publisher and oms get no database, operator and auditor may read it.
+        Who you are: publisher and oms get no database, operator and auditor may read it; oms means
+        oms-1.
     """
     settings = load()
     if not settings.path("secrets").exists():
         raise Retryable(f"{settings.home} has no credentials yet; run `mts start` first")
-    variables = credentials.reader_environment(settings, role, DATABASE_ROLES.get(role, ""))
+    user = FIRST_OMS if role == "oms" else role
+    variables = credentials.reader_environment(settings, user, DATABASE_ROLES.get(role, ""))
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0

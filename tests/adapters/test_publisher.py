@@ -237,7 +237,7 @@ async def test_a_subject_spelt_like_a_forbidden_one_is_not_denied(nats_server):
 
 
 async def test_a_refusal_that_the_caller_saw_is_not_raised_again(nats_server):
-    async with Publisher(access(nats_server, "oms")) as publisher:
+    async with Publisher(access(nats_server, "oms-1")) as publisher:
         with pytest.raises(Denied, match="may not publish"):
             await publisher.confirm(
                 FeedBeat(subject_id="feed", data=Beat(feed="feed", stories=0, interval_seconds=1))
@@ -256,9 +256,9 @@ async def test_an_inbox_that_the_user_may_not_hear_is_denied(nats_server):
         url=nats_server.url,
         user="publisher",
         password=nats_server.password("publisher"),
-        inbox="_INBOX_oms",
+        inbox="_INBOX_oms-1",
     )
-    with pytest.raises(Denied, match="may not receive replies on _INBOX_oms"):
+    with pytest.raises(Denied, match="may not receive replies on _INBOX_oms-1"):
         async with Publisher(foreign):
             pass
 

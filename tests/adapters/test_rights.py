@@ -32,8 +32,24 @@ REFUSED_PUBLISH = [
     ("publisher", "mts.v1.operations.halt.requested"),
     ("publisher", "ops.v1.audit.checkpoint"),
     ("publisher", "$JS.API.STREAM.INFO.MTS"),
-    ("oms", "mts.v1.operations.command.halt"),
-    ("oms", "mts.v1.portfolio.nav.marked"),
+    ("oms-1", "mts.v1.operations.command.halt"),
+    ("oms-1", "mts.v1.portfolio.nav.marked"),
+    ("oms-1", "mts.v1.operations.halt.requested"),
+    ("oms-1", "mts.v1.operations.halt.acknowledged.oms-2"),
+    ("oms-1", "ops.v1.oms.lease.oms-2"),
+    ("oms-2", "mts.v1.operations.finding.oms_oms-1.raised"),
+    ("oms-3", "$JS.API.CONSUMER.MSG.NEXT.MTS.oms-1"),
+    ("oms-3", "ops.v1.halt.heartbeat"),
+    ("halt", "mts.v1.operations.halt.acknowledged.oms-1"),
+    ("halt", "mts.v1.operations.halt.documented"),
+    ("halt", "mts.v1.operations.command.resume"),
+    ("halt", "mts.v1.operations.finding.drawdown.raised"),
+    ("halt", "ops.v1.oms.lease.oms-1"),
+    ("halt", "$JS.API.CONSUMER.RESET.MTS.oms-1"),
+    ("limits", "mts.v1.operations.halt.requested"),
+    ("limits", "mts.v1.operations.finding.halt.raised"),
+    ("evidence", "mts.v1.operations.halt.requested"),
+    ("evidence", "$JS.API.CONSUMER.MSG.NEXT.MTS.audit"),
     ("operator", "mts.v1.trading.order.submitted"),
     ("operator", "$JS.API.STREAM.PURGE.MTS"),
     ("auditor", "mts.v1.trading.order.submitted"),
@@ -46,7 +62,11 @@ REFUSED_PUBLISH = [
 REFUSED_SUBSCRIBE = [
     ("publisher", "mts.v1.>"),
     ("publisher", "_INBOX_operator.>"),
-    ("oms", "mts.v1.trading.>"),
+    ("oms-1", "mts.v1.trading.>"),
+    ("oms-2", "_INBOX_oms-1.>"),
+    ("halt", "mts.v1.>"),
+    ("limits", "mts.v1.>"),
+    ("evidence", "mts.v1.>"),
     ("operator", "mts.v1.trading.>"),
     ("auditor", "mts.v1.>"),
     ("audit", "mts.v1.>"),
@@ -87,12 +107,15 @@ async def test_the_stream_holds_nothing_that_was_refused(nats_server: NatsHandle
 
 async def test_every_worker_reads_the_stream_through_its_own_consumer(nats_server: NatsHandle):
     publisher = await nats_server.connect("publisher")
-    await publisher.jetstream().publish("mts.v1.trading.order.submitted", b"{}")
+    await publisher.jetstream().publish("mts.v1.registry.fund.registered", b"{}")
     await publisher.close()
     for user, consumer in (
         ("audit", "audit"),
         ("checkpoint", "checkpoint"),
         ("auditor", accounts.REBUILD),
+        *((accounts.HALT, name) for name in accounts.HALT_CONSUMERS),
+        *((name, name) for name in accounts.OMS),
+        (accounts.LIMITS, accounts.LIMITS),
     ):
         client = await nats_server.connect(user)
         answer = await client.request(
