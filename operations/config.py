@@ -119,6 +119,27 @@ class Halt(Section, frozen=True, kw_only=True):
     ] = "oms-1,oms-2,oms-3"
 
 
+class Paper(Section, frozen=True, kw_only=True):
+    """A paper order system: a simulated one that trades in memory and obeys halts for real."""
+
+    oms_id: Annotated[str, _doc("Which order system this process is.")] = "oms-1"
+    mode: Annotated[
+        Literal["normal", "slow", "deaf"],
+        _doc("slow: the venue answers late; deaf: it hears halts from the stream only."),
+    ] = "normal"
+    seed: Annotated[int, _doc("Another seed gives other quotes and orders.")] = 7
+    runaway: Annotated[str, _doc("Strategy that buys without end; empty means none.")] = ""
+    runaway_step: Annotated[int, _doc("Step from which it does.")] = 0
+    step_ms: Annotated[int, _doc("Time between steps of the market, in milliseconds.")] = 50
+    venue_ms: Annotated[
+        int, _doc("Time that a message to or from the venue takes, in milliseconds.")
+    ] = 2
+    slow_ms: Annotated[int, _doc("The same in mode slow.")] = 1500
+    dir: Annotated[
+        str, _doc("What it sent and what it obeyed; empty means <home>/paper/<oms_id>.")
+    ] = ""
+
+
 class Http(Section, frozen=True, kw_only=True):
     """Health and metrics of each process."""
 
@@ -166,6 +187,7 @@ class Settings(Section, frozen=True, kw_only=True):
     postgres: Postgres = Postgres()
     audit: Audit = Audit()
     halt: Halt = Halt()
+    paper: Paper = Paper()
     http: Http = Http()
     log: Log = Log()
     images: Images = Images()
@@ -208,6 +230,11 @@ class Settings(Section, frozen=True, kw_only=True):
     def halt_journal_path(self) -> Path:
         """Where the halt worker keeps what it decided until the stream has it."""
         return Path(self.halt.journal_dir or self.path("halts"))
+
+    @property
+    def paper_path(self) -> Path:
+        """Where a paper order system keeps its tape and its memory."""
+        return Path(self.paper.dir or self.path("paper", self.paper.oms_id))
 
 
 class Setting(NamedTuple):
