@@ -6,16 +6,11 @@ and cleared when the work goes on. It runs beside the work, so no trouble of the
 
 import msgspec
 
-from operations.adapters import roster_files
-from operations.adapters.credentials import nats_url
-from operations.adapters.link import Access
-from operations.adapters.publisher import Publisher
+from operations.adapters import service_bus
 from operations.clock import now_ns, rfc3339
-from operations.config import secret
 from operations.errors import OperationsError
 from operations.events.base import Event, derived_id
 from operations.events.findings import Finding, FindingCleared, FindingRaised
-from operations.signing.message import Signer
 from workers.runtime import WORKER, Runtime
 
 LOOK_SECONDS = 1.0
@@ -66,17 +61,6 @@ def _finding(runtime: Runtime, trouble: str) -> Finding:
 
 
 async def _publish(runtime: Runtime, event: Event) -> None:
-    settings = runtime.settings
-    nats = settings.nats
-    access = Access(
-        url=nats_url(settings),
-        user=nats.user,
-        password=secret(nats.password, nats.password_file),
-        inbox=nats.inbox,
-        ca_file=nats.ca_file,
-    )
-    key = roster_files.read_private(settings.service_key_path)
-    signer = Signer(key, settings.audit.origin, settings.environment)
-    publisher = Publisher(access, actor=runtime.name, signer=signer, drain_seconds=PUBLISH_SECONDS)
+    publisher = service_bus.publisher(runtime.settings, runtime.name, PUBLISH_SECONDS)
     async with publisher:
         await publisher.publish(event)
