@@ -120,6 +120,8 @@ class Diagnosis:
                 detail = f"no entries from {first} to {size - 1}"
                 return _found(Tampering.TRUNCATION, first, detail)
             return _found(Tampering.MISSING_CHAIN, 0, f"none of the {size} entries is there")
+        if seen.end < size and seen.doubled >= 0 and seen.moved >= 0 and seen.missing < 0:
+            seen.missing = seen.end  # the last row was moved onto another, so nothing follows it
         self._weigh()
         return _classify(seen, size)
 

@@ -171,6 +171,15 @@ def test_rows_beyond_the_head_and_two_rows_of_one_sequence_are_insertions() -> N
     assert diagnose([*LOG[:5], LOG[4], *LOG[5:]]) == ("insertion", 4)
 
 
+@pytest.mark.parametrize("tree", [True, False])
+@pytest.mark.parametrize("at", [2, SIGNED - 1, SIZE - 1])
+def test_a_row_moved_onto_the_one_before_is_a_reorder_there_also_at_the_end(
+    at: int, *, tree: bool
+) -> None:
+    rows = [*LOG[:at], LOG[at]._replace(sequence=at - 1), *LOG[at + 1 :]]
+    assert diagnose(rows, tree=tree) == ("reorder", at - 1)
+
+
 def test_an_entry_that_claims_another_place_is_an_edit() -> None:
     entry = encode(decode(LOG[-1].entry)._replace(sequence=99))
     hash_ = link(LOG[-2].hash, entry)
