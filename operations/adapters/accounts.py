@@ -75,6 +75,9 @@ def _order_system(name: str) -> User:
             f"mts.v1.operations.finding.oms_{name}.*",
             "mts.v1.operations.action.acknowledged",
             f"ops.v1.oms.lease.{name}",
+            f"ops.v1.oms.gate.{name}",
+            f"ops.v1.oms.permit.{name}",
+            f"{inbox(name)}.>",  # the answers of the enforcer beside it
         ),
         subscribe=(
             "mts.v1.operations.halt.>",

@@ -12,6 +12,7 @@ import msgspec
 
 from operations.adapters import roster_files, stream
 from operations.adapters.continuity import StreamChanged
+from operations.adapters.judge import header
 from operations.adapters.stream import ApiError
 from operations.adapters.wire import WireClient
 from operations.audit import chain
@@ -64,7 +65,7 @@ def _judge(settings: Settings, headers: bytes, data: bytes, at_ns: int) -> str:
     """Return who signed; raises Denied."""
     root = roster_files.read_public(settings.root_key_path)
     known = roster_files.read_roster(settings.roster_path, root, 0, settings.environment)
-    value = _header(headers, message.HEADER)
+    value = header(headers, message.HEADER)
     if value is None:
         raise Denied(f"a command on {SUBJECT} is not signed")
     try:
@@ -73,14 +74,6 @@ def _judge(settings: Settings, headers: bytes, data: bytes, at_ns: int) -> str:
         raise Denied(f"a command on {SUBJECT} has no valid signature header: {error}") from error
     signed = message.Message(settings.audit.origin, settings.environment, SUBJECT, data)
     return roster.judge(signature, signed, known, at_ns).name
-
-
-def _header(block: bytes, name: str) -> str | None:
-    for line in block.decode("latin-1").split("\r\n"):
-        key, colon, value = line.partition(":")
-        if colon and key.strip().lower() == name.lower():
-            return value.strip()
-    return None
 
 
 def _bytes(text: Any) -> bytes:

@@ -164,16 +164,27 @@ def service_key_file(settings: Settings, worker: str) -> Path:
 
 def worker_environment(settings: Settings, worker: str, http_port: int) -> dict[str, str]:
     """Return every setting of one worker: the fleet's, with only its own credentials."""
+    key = service_key_file(settings, worker)
+    return _environment(settings, worker, WORKER_ROLES[worker], key, http_port)
+
+
+def order_system_environment(settings: Settings, oms_id: str, http_port: int) -> dict[str, str]:
+    """Return the same for a process that logs in as an order system and signs with its key."""
+    return _environment(settings, oms_id, "", settings.path("keys", f"{oms_id}.key"), http_port)
+
+
+def _environment(
+    settings: Settings, user: str, role: str, key_file: Path, http_port: int
+) -> dict[str, str]:
     values = {}
     for setting in catalogue():
         section = getattr(settings, setting.section) if setting.section else settings
         values[setting.variable] = str(getattr(section, setting.name))
     for variable in (*FLEET_ONLY, "MTS_POSTGRES_DSN"):
         values[variable] = ""
-    values |= reader_environment(settings, worker, WORKER_ROLES[worker])
-    values |= {
-        "MTS_NATS_INBOX": accounts.inbox(worker),
+    values |= reader_environment(settings, user, role)
+    return values | {
+        "MTS_NATS_INBOX": accounts.inbox(user),
         "MTS_HTTP_PORT": str(http_port),
-        "MTS_SERVICE_KEY_FILE": str(service_key_file(settings, worker)),
+        "MTS_SERVICE_KEY_FILE": str(key_file),
     }
-    return values
