@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from cyclopts import App
 
-from operations.cli import audit, demo, doctor, fleet, keys, replay
+from operations.cli import audit, demo, doctor, fleet, keys, keys_roster, registry, replay
 from operations.errors import OperationsError
 
 app = App(
@@ -21,6 +21,12 @@ app.command(fleet.env)
 app.command(doctor.doctor)
 app.command(replay.replay)
 app.command(keys.keys)
+keys.keys.command(keys_roster.show)
+keys.keys.command(keys_roster.revoke)
+keys.keys.command(keys_roster.publish_roster, name="publish-roster")
+app.command(keys_roster.roles)
+app.command(registry.funds)
+app.command(registry.strategies)
 app.command(audit.audit)
 app.command(demo.demo)
 

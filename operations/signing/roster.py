@@ -13,6 +13,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from operations.clock import parse_rfc3339, rfc3339
 from operations.errors import Denied, Rejected
@@ -139,6 +140,36 @@ def sign(body: Body, root: PrivateKey) -> bytes:
     _read(raw, raw)
     signature = Signature(root.public.name, root.public.key_id, root.sign(_PREFIX + raw))
     return msgspec.json.encode(Document(msgspec.Raw(raw), message.header(signature))) + b"\n"
+
+
+def revoked(body: Body, name: str, at_ns: int, key_id: str = "") -> Body:
+    """Return the next version of a roster, in which keys of a member count no more.
+
+    All keys of the member, or the one with `key_id`; one that was revoked before keeps its time.
+    `at_ns` is in ns since 1970. Raises Rejected when there is no such key.
+    """
+    at = rfc3339(at_ns)
+    found = [
+        key
+        for member in body.members
+        for key in member.keys
+        if member.name == name and key_id in ("", parse_public(key.public_key).key_id)
+    ]
+    if not found:
+        raise Rejected(f"roster version {body.version} has no key {key_id} of {name!r}")
+    members = tuple(
+        replace(
+            member,
+            keys=tuple(
+                replace(key, revoked_at=key.revoked_at or at) if key in found else key
+                for key in member.keys
+            ),
+        )
+        if member.name == name
+        else member
+        for member in body.members
+    )
+    return replace(body, version=body.version + 1, issued_at=at, members=members)
 
 
 def judge(

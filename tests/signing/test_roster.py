@@ -220,3 +220,24 @@ def test_any_bytes_are_a_roster_or_refused(document):
 )
 def test_a_pattern_covers_what_the_bus_would_deliver(pattern, subject, covered):
     assert roster.covers(pattern, subject) is covered
+
+
+def test_a_revoked_key_counts_until_then_and_a_second_revocation_changes_nothing_of_it():
+    after = roster.revoked(body(), "Alice", NOON)
+    assert (after.version, after.members[1]) == (8, body().members[1])
+    known = read(roster.sign(after, ROOT))
+    signed = Message(ORIGIN, ENVIRONMENT, HALT, b"{}")
+    signature = message.parse(Signer(ALICE, ORIGIN, ENVIRONMENT)(HALT, b"{}"))
+    assert roster.judge(signature, signed, known, NOON - 1).name == "Alice"
+    with pytest.raises(Denied, match="revoked"):
+        roster.judge(signature, signed, known, NOON)
+    again = roster.revoked(after, "Alice", NOON + DAY)
+    assert again.members == after.members
+
+
+def test_only_a_key_that_is_there_can_be_revoked():
+    one = ALICE.public.key_id
+    assert roster.revoked(body(), "Alice", NOON, one).members[0].keys[0].revoked_at
+    for name, key_id in (("Carol", ""), ("Alice", BOB.public.key_id)):
+        with pytest.raises(Rejected, match="has no key"):
+            roster.revoked(body(), name, NOON, key_id)
