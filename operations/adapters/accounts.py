@@ -19,6 +19,11 @@ LIMITS = "limits"
 # Halt workers share a user and a key; each reads through a consumer of its own.
 HALT = "halt"
 HALT_CONSUMERS = ("halt-1", "halt-2")
+# Halt workers try every second whether the stream takes messages: a message that it must refuse,
+# and one that a small stream beside it, on the same disk, keeps instead of the one before.
+PROBE_REFUSED = "mts.v1.operations.canary.probe"
+PROBE_STORED = "ops.v1.probe"
+PROBE_STREAM = "PROBE"
 # Each order system has a user, a key and a consumer, all of this name.
 OMS = ("oms-1", "oms-2", "oms-3")
 
@@ -129,6 +134,8 @@ USERS = (
             *dict.fromkeys(right for name in HALT_CONSUMERS for right in _reader(name)),
             *(f"{roles.HALT}.{decision}" for decision in roles.DECISIONS),
             "mts.v1.operations.finding.halt.*",
+            PROBE_REFUSED,
+            f"{PROBE_STORED}.*",
             "ops.v1.halt.heartbeat",
         ),
         subscribe=(

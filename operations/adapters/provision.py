@@ -134,6 +134,7 @@ async def provision_stream(settings: Settings) -> None:
     client = await connect_admin(settings)
     try:
         await _ensure_stream(client, settings)
+        await _ensure_probe(client)
         for consumer in CONSUMERS:
             await _ensure_consumer(client, settings.nats.stream, consumer)
     finally:
@@ -187,6 +188,22 @@ async def _ensure_stream(client: Client, settings: Settings) -> None:
     refuse_unsafe_stream(name, found)
     if found.get("max_age", 0) != max_age:
         await _demand(client, f"$JS.API.STREAM.UPDATE.{name}", found | {"max_age": max_age})
+
+
+async def _ensure_probe(client: Client) -> None:
+    """Make the stream that shows every second whether the disk still takes messages."""
+    name = accounts.PROBE_STREAM
+    info = await _request(client, f"$JS.API.STREAM.INFO.{name}")
+    if info.get("error", {}).get("err_code") == STREAM_NOT_FOUND:
+        config = {
+            "name": name,
+            "subjects": [f"{accounts.PROBE_STORED}.*"],
+            "storage": "file",
+            "max_msgs_per_subject": 1,
+            "max_msgs": 100,
+            "discard": "old",
+        }
+        await _demand(client, f"$JS.API.STREAM.CREATE.{name}", config)
 
 
 def refuse_unsafe_stream(name: str, found: Mapping[str, Any]) -> None:

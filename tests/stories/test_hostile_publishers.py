@@ -146,10 +146,10 @@ REPLIES = [
 
 # Everybody who may store an event at all, and a subject of theirs.
 MAY_PUBLISH = {
-    user.name: right.replace(">", "x")
+    user.name: right.replace(">", "x").replace("*", "x")
     for user in accounts.USERS
-    for right in user.publish[-1:] + user.publish[:1]
-    if right.replace(">", "mts.v1.x").startswith("mts.v1.")
+    for right in user.publish
+    if right.startswith("mts.v1.")
 } | {accounts.ADMIN: "mts.v1.x"}
 
 
