@@ -27,6 +27,8 @@ HaltReason = Literal[
 Phase = Literal["RECEIVED", "BLOCKING", "CANCEL_SENT", "CANCEL_CONFIRMED", "FLAT", "REFUSED"]
 Treatment = Literal["CLEARED", "REBASELINED", "MUTED"]
 
+DRILL_STRATEGY = "drill"  # reserved: nothing trades under it, and drills halt it
+
 
 class Halt(Data, frozen=True, kw_only=True):
     """One halt episode: what stops, how hard, and why."""
@@ -60,7 +62,7 @@ class Activation(Data, frozen=True, kw_only=True):
     """The state of all halts after one took effect."""
 
     halt_id: Annotated[Id, doc("Episode.")]
-    state_hash: Annotated[str, doc("SHA-256 over the sorted active episodes, hexadecimal.")]
+    state_hash: Annotated[str, doc("Number of 256 bits over the active episodes, hexadecimal.")]
     expected_oms_ids: Annotated[tuple[Token, ...], doc("Who has to acknowledge.")]
 
 

@@ -4,7 +4,7 @@ A halt is an episode with an id of its own. Halting only ever adds to the set of
 lifting only to the set of lifted ids; an id that is in both is over for good. So the order in
 which facts arrive does not matter, nor does hearing one twice, and two who have heard the same
 facts hold the same halts. Only a stored fact can lift: who folds, checks before that the lift is
-in the stream and that the people's signatures in it hold (see `lift.py`).
+in the stream and that the people's signatures in it hold (see `signoff.py`).
 
 The state changes in place: ten thousand episodes are folded when an order system starts.
 """
@@ -55,11 +55,13 @@ class Episode(Struct, frozen=True, kw_only=True):
     """One halt from its request to its lift.
 
     `first_sequence` is None until the stream has its request; `latest_sequence` is that of its
-    newest request, which is newer than the first when more evidence came.
+    newest request, which is newer than the first when more evidence came. `fund_id` is the fund
+    of a halted strategy as far as the request named it, empty when unknown.
     """
 
     halt_id: str
     scope: Scope
+    fund_id: str
     mode: Mode
     reason_code: HaltReason
     reason: str
@@ -91,15 +93,16 @@ class Halts:
         self.verdicts: dict[Scope, Verdict] = {}
         self.sequence = 0
         self._by_scope: dict[Scope, dict[str, Episode]] = {}
+        self._stored: dict[str, Episode] = {}
         self._stored_sum = 0
 
     @property
     def state_hash(self) -> str:
         """What is active according to the stream, in one hexadecimal number of 256 bits.
 
-        The sum of SHA-256(halt id, newline, mode) over the active episodes that are stored, modulo
-        2^256: it changes by one addition for each event, in any order. It is compared, not
-        believed: what carries it is signed.
+        The sum of SHA-256(halt id, newline, mode) over the active episodes, modulo 2^256, from
+        stored requests alone: it changes by one addition for each event, in any order, and what
+        one only heard changes nothing. It is compared, not believed: what carries it is signed.
         """
         return f"{self._stored_sum:064x}"
 
@@ -112,10 +115,11 @@ class Halts:
         halt_id = event.data.halt_id
         if halt_id in self.lifted:
             return None
+        new = _episode(event, fact.sequence)
+        if fact.sequence is not None:
+            self._store(new)
         before = self.active.get(halt_id)
-        after = _episode(event, fact.sequence)
-        if before is not None:
-            after = _merged(before, after)
+        after = new if before is None else _merged(before, new)
         if after == before:
             return None
         self._replace(before, after)
@@ -129,7 +133,9 @@ class Halts:
         self._reach(fact.sequence)
         freed = []
         for halt_id in event.data.halt_ids:
-            self.lifted.setdefault(halt_id, fact.sequence)
+            if halt_id not in self.lifted and halt_id in self._stored:
+                self._add(self._stored[halt_id], -1)
+            self.lifted[halt_id] = min(fact.sequence, self.lifted.get(halt_id, fact.sequence))
             episode = self.active.get(halt_id)
             if episode is not None:
                 self._replace(episode, None)
@@ -139,6 +145,14 @@ class Halts:
     def pass_over(self, sequence: int) -> None:
         """Say that the stream was read up to here, whatever it held."""
         self._reach(sequence)
+
+    def stored(self, halt_id: str) -> Episode | None:
+        """Return an episode as the stream alone has it, lifted or not; None for an unknown one.
+
+        Who judges a lift asks this, so that what was only heard never makes two receivers of one
+        stream judge the same lift differently.
+        """
+        return self._stored.get(halt_id)
 
     def over(self, strategy_id: str, fund_id: str) -> tuple[Episode, ...]:
         """Return every active episode that stops this strategy of this fund, strictest first."""
@@ -153,10 +167,18 @@ class Halts:
     def _reach(self, sequence: int | None) -> None:
         self.sequence = max(self.sequence, sequence or 0)
 
+    def _store(self, new: Episode) -> None:
+        before = self._stored.get(new.halt_id)
+        after = new if before is None else _merged(before, new)
+        if before is not None:
+            self._add(before, -1)
+        self._add(after, 1)
+        self._stored[new.halt_id] = after
+
+    def _add(self, episode: Episode, sign: int) -> None:
+        self._stored_sum = (self._stored_sum + sign * _number(episode)) % _MODULUS
+
     def _replace(self, before: Episode | None, after: Episode | None) -> None:
-        for episode, sign in ((before, -1), (after, 1)):
-            if episode is not None and episode.first_sequence is not None:
-                self._stored_sum = (self._stored_sum + sign * _number(episode)) % _MODULUS
         if before is not None:
             del self.active[before.halt_id]
             del self._by_scope[before.scope][before.halt_id]
@@ -194,6 +216,7 @@ def _episode(event: HaltRequested, sequence: int | None) -> Episode:
     return Episode(
         halt_id=halt.halt_id,
         scope=scope_of(event),
+        fund_id=event.fund_id or "",
         mode=halt.mode,
         reason_code=halt.reason_code,
         reason=halt.reason,
@@ -216,6 +239,7 @@ def _merged(one: Episode, other: Episode) -> Episode:
     return Episode(
         halt_id=earlier.halt_id,
         scope=scope,
+        fund_id=one.fund_id if one.fund_id == other.fund_id else "",
         mode=max(one.mode, other.mode, key=lambda mode: STRICTNESS[mode]),
         reason_code=earlier.reason_code,
         reason=earlier.reason,
