@@ -26,7 +26,7 @@ from operations.adapters.proofs import Prover
 from operations.adapters.rebuild import Rebuild, Rebuilt
 from operations.audit import note as notes
 from operations.audit import proof, rotation
-from operations.audit.checkpoint import Checkpoint, open_checkpoint
+from operations.audit.checkpoint import Checkpoint
 from operations.audit.entry import Entry
 from operations.audit.note import NoteError, VerifierKey
 from operations.clock import NANOSECONDS, now_ns
@@ -254,21 +254,24 @@ class Proven(Struct, frozen=True):
 def check_proof(text: str, keys: Sequence[VerifierKey], old_note: str | None) -> Proven:
     """Check a proof from files alone; the name of the key is the origin of the log.
 
-    Raises Rejected for what is no proof, is signed by none of the keys, or lacks the older
-    checkpoint; Corrupted for a proof that does not hold.
+    Rotations in the proof are followed from the given keys. Raises Rejected for what is no proof,
+    is signed by no key that counts, or lacks the older checkpoint; Corrupted for a proof that does
+    not hold.
     """
     origin = keys[0].name
     try:
         is_inclusion = text.startswith(proof.INCLUSION_MAGIC)
         parsed = proof.parse_inclusion(text) if is_inclusion else proof.parse_consistency(text)
+        trusted = rotation.follow(keys, origin, parsed.rotations)
         for note in filter(None, (parsed.checkpoint, old_note)):
-            _require_signer(note, keys)
+            _require_signer(note, trusted.keys)
     except ValueError as error:
         raise Rejected(f"the proof cannot be checked: {error}") from error
     try:
         if is_inclusion:
             entry = proof.check_inclusion(text, origin, keys)
-            return Proven(open_checkpoint(parsed.checkpoint, origin, keys), entry=entry)
+            signed = rotation.open_checkpoint(parsed.checkpoint, origin, trusted)
+            return Proven(signed, entry=entry)
         if old_note is None:
             raise Rejected(
                 "a proof that the log only grew needs the older checkpoint that you kept: "

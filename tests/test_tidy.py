@@ -20,6 +20,9 @@ CODE = sorted(
 TESTS = sorted(file.relative_to(ROOT) for file in (ROOT / "tests").rglob("*.py"))
 BENCH = sorted(file.relative_to(ROOT) for file in (ROOT / "bench").rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_MODULE, LONGEST_LINE = 60, 400, 100
+# It is handed to auditors as one file, with signatures, trees and formats in it: it cannot be
+# divided, so it alone may be longer.
+LONGER_MODULES = {Path("operations/audit/standalone.py"): 500}
 # Started by name, so nothing imports them.
 PROGRAMS = {
     "workers.__main__": "python -m workers",
@@ -61,7 +64,8 @@ def imports(file: Path) -> frozenset[str]:
 @pytest.mark.parametrize("file", [*CODE, *TESTS, *BENCH], ids=str)
 def test_modules_functions_and_lines_are_short(file):
     lines = (ROOT / file).read_text().splitlines()
-    assert len(lines) <= LONGEST_MODULE, f"{file} has {len(lines)} lines"
+    longest = LONGER_MODULES.get(file, LONGEST_MODULE)
+    assert len(lines) <= longest, f"{file} has {len(lines)} lines"
     for line in lines:
         assert len(re.sub(r"  # (noqa|type: ignore).*", "", line)) <= LONGEST_LINE, (
             f"{file}: {line}"

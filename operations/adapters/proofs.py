@@ -4,7 +4,7 @@ The newest checkpoint comes with its partial tiles; those of any other size are 
 the full tiles below them, at most 255 for each level.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -52,7 +52,9 @@ class Prover:
             raise Corrupted(f"entry {sequence} is signed, and its row is not there; {VERIFY}")
 
         def make(node: Node) -> str:
-            return proof.write_inclusion(found.previous_hash, found.raw, signed.size, node, note)
+            return proof.write_inclusion(
+                found.previous_hash, found.raw, signed.size, node, note, self._trusted.rotations
+            )
 
         text = await self._made(signed.size, make)
         self._demand(lambda: proof.check_inclusion(text, self._origin, self._trusted.keys))
@@ -66,9 +68,12 @@ class Prover:
         note, signed = await self._newest() if new is None else await self._at(new)
         if not 0 < old <= signed.size:
             raise Rejected(f"the older size is 1 to {signed.size}, not {old}")
-        text = await self._made(
-            signed.size, lambda node: proof.write_consistency(old, signed.size, node, note)
-        )
+
+        def make(node: Node) -> str:
+            rotations = self._trusted.rotations
+            return proof.write_consistency(old, signed.size, node, note, rotations)
+
+        text = await self._made(signed.size, make)
         old_root = await self._root(old)
         hashes = proof.parse_consistency(text).hashes
         if not merkle.verify_consistency(old, signed.size, old_root, signed.root, hashes):
@@ -109,7 +114,8 @@ class Prover:
         except Corrupted:
             bundle.discard()
             raise
-        bundle.finish(text, note, _readme(self._origin, first, end - 1, signed))
+        readme = _readme(self._origin, first, end - 1, signed)
+        bundle.finish(text, note, readme, self._trusted.rotations)
         return end - first
 
     async def _newest(self) -> tuple[str, Checkpoint]:
@@ -181,7 +187,7 @@ class Bundle:
         """Leave nothing behind that looks like an export."""
         self._entries.unlink()
 
-    def finish(self, described: str, note: str, readme: str) -> None:
+    def finish(self, described: str, note: str, readme: str, rotations: Sequence[str]) -> None:
         """Write what stands beside the entries, the verifier too."""
         texts = {
             export.RANGE_FILE: described,
@@ -189,6 +195,8 @@ class Bundle:
             README_FILE: readme,
             VERIFIER_FILE: Path(standalone.__file__).read_text(),
         }
+        if rotations:
+            texts[export.ROTATIONS_FILE] = rotation.join(rotations)
         for name, text in texts.items():
             (self._folder / name).write_text(text)
 
@@ -233,11 +241,14 @@ Check them with Python 3.9 or newer, without a network or anything installed:
 
     python3 {VERIFIER_FILE} . --key KEYFILE
 
-KEYFILE is the public key of the log. It is not in this folder: take it from where the owner of
-the log publishes it, and compare it with whom you trust. Exit code 0: these are all entries from
-{first} to {last}, unchanged, as signed at size {signed.size}. 1: something was changed. 2: cannot
-verify. {VERIFIER_FILE} came with the export; a copy from elsewhere is better still.
+KEYFILE is a public key of the log, the first or a later one. It is not in this folder: take it
+from where the owner of the log publishes it, and compare it with whom you trust.
+
+Exit code 0: these are all entries from {first} to {last}, unchanged, as signed at size
+{signed.size}. 1: something was changed. 2: cannot verify. {VERIFIER_FILE} came with the export; a
+copy from elsewhere is better still.
 
 {export.ENTRIES_FILE} the entries, {export.RANGE_FILE} their place in the chain and the tree,
-{export.CHECKPOINT_FILE} what was signed. The format is in docs/audit-format.md of the project.
+{export.CHECKPOINT_FILE} what was signed, {export.ROTATIONS_FILE} (if the log ever changed its key)
+how each key named the next. The format is in docs/audit-format.md of the project.
 """

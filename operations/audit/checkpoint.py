@@ -41,21 +41,27 @@ def parse(text: str) -> Checkpoint:
     if len(lines) < 4 or lines.pop():
         raise NoteError("a checkpoint has three lines: origin, size and root")
     origin, size, root, *extensions = lines
-    digits = size.isascii() and size.isdigit() and len(size) <= _MAX_DIGITS
-    if not digits or (size[0] == "0" and size != "0"):
-        raise NoteError(f"{size[:40]!r} is not the size of a log")
+    entries = parse_size(size)
     try:
         decoded = base64.b64decode(root.encode(), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise NoteError(f"the root {root!r} is not base64") from error
-    if int(size) >= MAX_SIZE:
-        raise NoteError(f"a log has fewer than 2**63 entries, not {size}")
     if not origin or len(decoded) != HASH_BYTES or not all(extensions):
         raise NoteError("a checkpoint needs an origin, a root of 32 bytes and no empty lines")
-    checkpoint = Checkpoint(origin, int(size), decoded)
+    checkpoint = Checkpoint(origin, entries, decoded)
     if "\n".join((*lines[:3], "")) != str(checkpoint):
         raise NoteError("the checkpoint is not written in its one canonical form")
     return checkpoint
+
+
+def parse_size(text: str) -> int:
+    """Read the size of a log: decimal, in one form only; raises NoteError."""
+    digits = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+    if not digits or (text[0] == "0" and text != "0"):
+        raise NoteError(f"{text[:40]!r} is not the size of a log")
+    if int(text) >= MAX_SIZE:
+        raise NoteError(f"a log has fewer than 2**63 entries, not {text}")
+    return int(text)
 
 
 def sign(checkpoint: Checkpoint, key: SignerKey) -> str:

@@ -1,10 +1,11 @@
 """A range of entries that proves itself: these are all entries from `first` to `end`, unchanged.
 
-A bundle is a folder of three files, checked with a public key that came another way:
+A bundle is a folder of a few files, checked with a public key that came another way:
 
     entries.bin     per entry its length (u32, big-endian) and its canonical bytes, in order
     range.json      what ties them to the tree: see `Range`
     checkpoint.txt  the signed checkpoint of the log of `size` entries
+    rotations.txt   how the log changed its key, if it ever did: notes with blank lines between
 
 `left` are the complete subtrees that cover [0, first), `right` those that cover [end, size), so
 the root is recomputed from the entries of the range and about two hashes per level of the tree.
@@ -17,9 +18,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from operations.audit import chain, merkle
+from operations.audit import chain, merkle, rotation
 from operations.audit import entry as entries
-from operations.audit.checkpoint import MAX_SIZE, Checkpoint, open_checkpoint
+from operations.audit.checkpoint import MAX_SIZE, Checkpoint
 from operations.audit.entry import Entry
 from operations.audit.merkle import Frontier, Node
 from operations.audit.note import VerifierKey
@@ -29,6 +30,7 @@ FORMAT: Literal["mts-audit/range/v1"] = "mts-audit/range/v1"
 ENTRIES_FILE = "entries.bin"
 RANGE_FILE = "range.json"
 CHECKPOINT_FILE = "checkpoint.txt"
+ROTATIONS_FILE = "rotations.txt"
 
 _LENGTH = struct.Struct(">I")
 _LEAVES_AT_ONCE = 4096
@@ -116,17 +118,24 @@ def parse(text: str) -> Range:
 
 
 def check(
-    text: str, frames: Iterable[bytes], note: str, origin: str, keys: Sequence[VerifierKey]
+    text: str,
+    frames: Iterable[bytes],
+    note: str,
+    origin: str,
+    keys: Sequence[VerifierKey],
+    rotations: Iterable[str] = (),
 ) -> tuple[Range, Checkpoint]:
     """Prove a bundle and return what it proves; raises ValueError with why not.
 
-    `text` is range.json, `frames` are pieces of entries.bin of any size, `note` is checkpoint.txt.
+    `text` is range.json, `frames` are pieces of entries.bin of any size, `note` is checkpoint.txt,
+    `rotations` are the notes of rotations.txt, followed from `keys` (rotation.follow).
     Entries are read one after the other, so memory does not grow with the range.
     """
     described = parse(text)
     if described.origin != origin:
         raise ValueError(f"the range is of log {described.origin!r}, not {origin!r}")
-    checkpoint = open_checkpoint(note, origin, keys)
+    trusted = rotation.follow(keys, origin, rotations)
+    checkpoint = rotation.open_checkpoint(note, origin, trusted)
     if not described.first < described.end <= checkpoint.size:
         raise ValueError(
             f"entries {described.first} to {described.end} are no range of a log of "

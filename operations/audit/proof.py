@@ -9,9 +9,13 @@
 
     <signed checkpoint>
 
-`extra` is the previous hash and the entry itself, so that the file needs nothing beside it but
-the public key. It is not trusted: the proof is checked over what it hashes to. Parsing is strict:
-a file that prints differently than it was read is refused.
+    <rotation>                            <rotation>
+
+Rotations follow, a blank line before each, where the log has changed its key: whoever trusts
+one key of the log can follow them to the one that signed the checkpoint. `extra` is the previous
+hash and the entry itself, so that the file needs nothing beside it but the public key. It is not
+trusted: the proof is checked over what it hashes to. Parsing is strict: a file that prints
+differently than it was read is refused.
 """
 
 import base64
@@ -20,9 +24,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from operations.audit import entry as entries
-from operations.audit import merkle
+from operations.audit import merkle, rotation
 from operations.audit.chain import UNKNOWN
-from operations.audit.checkpoint import MAX_SIZE, Checkpoint, open_checkpoint
+from operations.audit.checkpoint import MAX_SIZE, Checkpoint
 from operations.audit.entry import Entry
 from operations.audit.identity import identify
 from operations.audit.merkle import HASH_BYTES, Node
@@ -40,11 +44,12 @@ class Inclusion(NamedTuple):
     hashes: tuple[bytes, ...]
     checkpoint: str
     extra: bytes | None = None
+    rotations: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         extra = () if self.extra is None else (f"extra {_base64(self.extra)}",)
         head = (INCLUSION_MAGIC, *extra, f"index {self.leaf_index}", *map(_base64, self.hashes))
-        return "\n".join((*head, "", self.checkpoint))
+        return "\n".join((*head, "", self.checkpoint, *self.rotations))
 
 
 class Consistency(NamedTuple):
@@ -53,35 +58,43 @@ class Consistency(NamedTuple):
     old: int
     hashes: tuple[bytes, ...]
     checkpoint: str
+    rotations: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join((f"old {self.old}", *map(_base64, self.hashes), "", self.checkpoint))
+        head = (f"old {self.old}", *map(_base64, self.hashes))
+        return "\n".join((*head, "", self.checkpoint, *self.rotations))
 
 
 _Proof = TypeVar("_Proof", Inclusion, Consistency)
 
 
-def write_inclusion(previous: bytes, entry: bytes, size: int, node: Node, note: str) -> str:
+def write_inclusion(
+    previous: bytes, entry: bytes, size: int, node: Node, note: str, rotations: Iterable[str] = ()
+) -> str:
     """Return the proof file of an entry in the log of `size` entries that `note` signs.
 
-    `previous` is the hash of the entry before it. Raises ValueError if the log has no such entry.
+    `previous` is the hash of the entry before it, `rotations` are the notes of how the log changed
+    its key. Raises ValueError if the log has no such entry.
     """
     index = entries.sequence_of(entry)
     hashes = merkle.inclusion_proof(index, size, node)
-    return str(Inclusion(index, tuple(hashes), note, previous + entry))
+    return str(Inclusion(index, tuple(hashes), note, previous + entry, tuple(rotations)))
 
 
-def write_consistency(old: int, new: int, node: Node, note: str) -> str:
+def write_consistency(
+    old: int, new: int, node: Node, note: str, rotations: Iterable[str] = ()
+) -> str:
     """Return the proof file that the log of size `new`, which `note` signs, continues size `old`.
 
     Raises ValueError if `old` is greater than `new`.
     """
-    return str(Consistency(old, tuple(merkle.consistency_proof(old, new, node)), note))
+    hashes = merkle.consistency_proof(old, new, node)
+    return str(Consistency(old, tuple(hashes), note, tuple(rotations)))
 
 
 def parse_inclusion(text: str) -> Inclusion:
     """Read an inclusion proof of any C2SP log; raises ValueError. Nothing is checked yet."""
-    head, checkpoint = _split(text)
+    head, checkpoint, rotations = _split(text)
     magic, *lines = head
     if magic != INCLUSION_MAGIC:
         raise ValueError(f"an inclusion proof starts with {INCLUSION_MAGIC}, not {magic[:60]!r}")
@@ -90,21 +103,23 @@ def parse_inclusion(text: str) -> Inclusion:
         extra = _unbase64(lines.pop(0).removeprefix("extra "), "the extra data")
     if not lines:
         raise ValueError("an inclusion proof has a line `index <number>`")
-    proof = Inclusion(_number("index", lines[0]), _hashes(lines[1:]), checkpoint, extra)
+    index, hashes = _number("index", lines[0]), _hashes(lines[1:])
+    proof = Inclusion(index, hashes, checkpoint, extra, rotations)
     return _canonical(proof, text)
 
 
 def parse_consistency(text: str) -> Consistency:
     """Read a consistency proof of any C2SP log; raises ValueError. Nothing is checked yet."""
-    head, checkpoint = _split(text)
-    proof = Consistency(_number("old", head[0]), _hashes(head[1:]), checkpoint)
+    head, checkpoint, rotations = _split(text)
+    proof = Consistency(_number("old", head[0]), _hashes(head[1:]), checkpoint, rotations)
     return _canonical(proof, text)
 
 
 def check_inclusion(text: str, origin: str, keys: Iterable[VerifierKey]) -> Entry:
     """Return the entry that an inclusion proof of this log proves; raises ValueError with why not.
 
-    The checkpoint in it must be signed by one of `keys` for the log `origin`.
+    The checkpoint in it must be signed for the log `origin` by one of `keys`, or by one that the
+    rotations in it lead to, as long as that key counted.
     """
     proof = parse_inclusion(text)
     if proof.extra is None or len(proof.extra) <= HASH_BYTES:
@@ -115,7 +130,8 @@ def check_inclusion(text: str, origin: str, keys: Iterable[VerifierKey]) -> Entr
         raise ValueError(
             f"the proof is of entry {proof.leaf_index}, the entry says {entry.sequence}"
         )
-    checkpoint = open_checkpoint(proof.checkpoint, origin, keys)
+    trusted = rotation.follow(keys, origin, proof.rotations)
+    checkpoint = rotation.open_checkpoint(proof.checkpoint, origin, trusted)
     check_names(entry)
     check_start(origin, entry.sequence, previous)
     leaf = merkle.leaf_hash(entries.link(previous, data))
@@ -134,11 +150,13 @@ def check_consistency(
 ) -> tuple[Checkpoint, Checkpoint]:
     """Return the two checkpoints between which the log only grew; raises ValueError with why not.
 
-    `old_note` is the older signed checkpoint, which the checker kept or got another way.
+    `old_note` is the older signed checkpoint, which the checker kept or got another way. Keys
+    count as in `check_inclusion`.
     """
     proof = parse_consistency(text)
-    old = open_checkpoint(old_note, origin, keys)
-    new = open_checkpoint(proof.checkpoint, origin, keys)
+    trusted = rotation.follow(keys, origin, proof.rotations)
+    old = rotation.open_checkpoint(old_note, origin, trusted)
+    new = rotation.open_checkpoint(proof.checkpoint, origin, trusted)
     if proof.old != old.size:
         raise ValueError(f"the proof is from size {proof.old}, the old checkpoint has {old.size}")
     if new.size < old.size:
@@ -169,11 +187,12 @@ def check_start(origin: str, sequence: int, previous: bytes) -> None:
         raise ValueError(f"entry 0 does not start from the genesis hash of log {origin!r}")
 
 
-def _split(text: str) -> tuple[list[str], str]:
-    head, blank, checkpoint = text.partition("\n\n")
+def _split(text: str) -> tuple[list[str], str, tuple[str, ...]]:
+    signed, rotations = rotation.part(text)
+    head, blank, checkpoint = signed.partition("\n\n")
     if not blank or not checkpoint:
         raise ValueError("a proof is its lines, a blank line and a signed checkpoint")
-    return head.split("\n"), checkpoint
+    return head.split("\n"), checkpoint, rotations
 
 
 def _number(word: str, line: str) -> int:

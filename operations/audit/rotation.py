@@ -6,12 +6,12 @@
     <public key, old>
     <public key, new>
 
-A note signed by both keys. Whoever trusts any key of a log can follow these notes to all later
-ones, and knows for each retired key up to which size its signature counts: a stolen retired key
-signs nothing new.
+A note signed by both keys, which bear the name of the log. Whoever trusts any key of a log can
+follow these notes to all later ones, and knows for each retired key up to which size its
+signature counts: a stolen retired key signs nothing new. They go with every proof and export.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from operations.audit import checkpoint as checkpoints
@@ -35,10 +35,11 @@ class Rotation(NamedTuple):
 
 
 class TrustedKeys(NamedTuple):
-    """The keys of a log, and up to which size each retired one counts."""
+    """The keys of a log, up to which size each retired one counts, and the notes that say so."""
 
     keys: tuple[VerifierKey, ...]
     last_size: Mapping[VerifierKey, int]
+    rotations: tuple[str, ...] = ()
 
     def may_sign(self, key: VerifierKey, size: int) -> bool:
         """Say whether this key's signature counts at this size."""
@@ -65,12 +66,15 @@ def open_rotation(note: str, origin: str) -> Rotation:
     """Return a rotation that both its keys signed; raises NoteError otherwise."""
     text, _ = notes.split(note)
     lines = text.split("\n")
-    if len(lines) != 6 or lines[0] != MAGIC or lines[1] != origin or not lines[2].isdigit():
+    if len(lines) != 6 or lines[0] != MAGIC or lines[1] != origin:
         raise NoteError(f"this is not a key rotation of log {origin!r}")
     old, new = notes.parse_verifier(lines[3]), notes.parse_verifier(lines[4])
+    rotation = Rotation(origin, checkpoints.parse_size(lines[2]), old, new)
+    if {old.name, new.name} != {origin} or str(rotation) != text:
+        raise NoteError(f"the keys of log {origin!r} bear its name, and are written in one form")
     if set(notes.open_note(note, [old, new]).signers) != {old, new}:
         raise NoteError("a key rotation is signed by the old key and by the new one")
-    return Rotation(origin, int(lines[2]), old, new)
+    return rotation
 
 
 def follow(trusted: Iterable[VerifierKey], origin: str, rotations: Iterable[str]) -> TrustedKeys:
@@ -81,22 +85,38 @@ def follow(trusted: Iterable[VerifierKey], origin: str, rotations: Iterable[str]
     """
     keys = dict.fromkeys(trusted)
     last_size: dict[VerifierKey, int] = {}
-    opened = list(_open_all(rotations, origin))
+    followed: set[Rotation] = set()
+    opened = {found: note for note in rotations if (found := _opened(note, origin))}
     for rotation in opened:
         if rotation.old in keys and rotation.old not in last_size:
             keys[rotation.new] = None
             last_size[rotation.old] = rotation.size
+            followed.add(rotation)
     for rotation in reversed(opened):
         if rotation.new in keys and rotation.old not in keys:
             keys[rotation.old] = None
             limit = last_size.get(rotation.new, rotation.size)
             last_size[rotation.old] = min(rotation.size, limit)
-    return TrustedKeys(tuple(keys), last_size)
+            followed.add(rotation)
+    used = tuple(note for rotation, note in opened.items() if rotation in followed)
+    return TrustedKeys(tuple(keys), last_size, used)
 
 
-def _open_all(rotations: Iterable[str], origin: str) -> Iterator[Rotation]:
-    for note in rotations:
-        try:
-            yield open_rotation(note, origin)
-        except NoteError:
-            continue
+def _opened(note: str, origin: str) -> Rotation | None:
+    try:
+        return open_rotation(note, origin)
+    except NoteError:
+        return None
+
+
+def join(rotations: Iterable[str]) -> str:
+    """Return one text of many notes: a blank line stands between two."""
+    return "\n".join(rotations)
+
+
+def part(text: str) -> tuple[str, tuple[str, ...]]:
+    """Split a text from the notes that follow it, each after a blank line. Nothing is checked."""
+    before, *found = text.split(f"\n\n{MAGIC}\n")
+    pieces = [before, *(f"{MAGIC}\n{each}" for each in found)]
+    head, *rotations = [f"{each}\n" for each in pieces[:-1]] + pieces[-1:]
+    return head, tuple(rotations)

@@ -3,8 +3,9 @@
     python verify.py BUNDLE --key audit.vkey [--checkpoint other.txt] [--json]
     python verify.py --proof FILE --key audit.vkey [--checkpoint other.txt] [--json]
 
-BUNDLE is a folder with entries.bin, range.json and checkpoint.txt. FILE proves one entry, or that
-the log only grew since --checkpoint. The key is a file or the text, and comes from elsewhere.
+BUNDLE is a folder with entries.bin, range.json, checkpoint.txt and, where the log has changed its
+key, rotations.txt. FILE proves one entry, or that the log only grew since --checkpoint. The key is
+a file or the text, and comes from elsewhere; rotations are followed from it to later keys.
 Exit code: 0 proven, 1 tampering, 2 cannot verify. Format: docs/audit-format.md.
 """
 
@@ -25,8 +26,11 @@ from typing import Any, BinaryIO, Iterator, NamedTuple  # noqa: UP035 (3.9 reads
 MAGIC = b"mts-audit/entry/v1\n"
 GENESIS_MAGIC = b"mts-audit/genesis/v1\n"
 RANGE_FORMAT = "mts-audit/range/v1"
+ROTATION = "mts-audit/key-rotation/v1"
 PREFIX = b"mts.v1."
-Keys = dict[tuple[str, bytes], bytes]  # (name, key id): public key
+MAX_SIZE = 2**63  # no log has so many entries
+Key = tuple[str, bytes]  # name and key id
+Keys = dict[Key, tuple[bytes, int]]  # public key, and the last size at which it counts
 Point = tuple[int, int, int, int]
 FIELDS = ("subject", "actor", "action", "subject_id", "headers", "data")
 POSITION = ("sequence", "stream_sequence", "timestamp_ns")
@@ -113,7 +117,7 @@ def parse_keys(text: str) -> Keys:
             raise ValueError(f"the key id of {name!r} does not belong to its key")
         if decode_point(data[1:]) is None:
             raise ValueError(f"the key of {name!r} is weak: anyone could sign with it")
-        keys[name, bytes.fromhex(key_id)] = data[1:]
+        keys[name, bytes.fromhex(key_id)] = data[1:], MAX_SIZE
     if not keys:
         raise ValueError("there is no public key; give it with --key")
     return keys
@@ -125,32 +129,88 @@ class Checkpoint(NamedTuple):
     origin: str
     size: int
     root: bytes
-    key_id: str
 
 
-def open_checkpoint(note: str, keys: Keys) -> Checkpoint:
-    """Return the checkpoint of a signed note that one of the keys signed for its own log."""
+def open_note(note: str, keys: Keys) -> tuple[str, list[Key]]:
+    """Return the text of a signed note, and which of the keys signed it."""
     text, blank, block = note.rpartition("\n\n")
     lines = block.split("\n")
     hidden = any(ord(character) < 32 and character != "\n" for character in note)
     if not blank or hidden or lines.pop() or not 1 <= len(lines) <= 100:
-        raise ValueError("there is no signed checkpoint: text, blank line, signature lines")
+        raise ValueError("there is no signed note: text, blank line, signature lines")
     signers = []
     for line in lines:
         dash, name, blob = (*line.split(" "), "", "")[:3]
         if dash != "\u2014" or line.count(" ") != 2 or not name:
             raise ValueError(f"{line[:80]!r} is not a signature line")
         data = unbase64(blob, "the signature")
-        public = keys.get((name, data[:4]))
+        public = keys.get((name, data[:4]), (b"", 0))[0]
         if public and not verify_signature(public, (text + "\n").encode(), data[4:]):
-            raise Tampering(f"the signature of {name!r} is not valid for this checkpoint")
-        signers += [(name, data[:4].hex())] if public else []
-    origin, size, root = (*text.split("\n"), "", "", "")[:3]
-    decoded = unbase64(root, "the root")
-    for name, key_id in signers:
-        if name == origin and re.fullmatch("0|[1-9][0-9]{0,18}", size) and len(decoded) == 32:
-            return Checkpoint(origin, int(size), decoded, key_id)
-    raise ValueError(f"no key given signed this as a checkpoint of log {origin[:80]!r}")
+            raise Tampering(f"the signature of {name!r} is not valid for this note")
+        signers += [(name, data[:4])] if public else []
+    return text, signers
+
+
+def parse_size(text: str) -> int:
+    """Read the size of a log: decimal, in one form only."""
+    if not re.fullmatch("0|[1-9][0-9]{0,18}", text) or int(text) >= MAX_SIZE:
+        raise ValueError(f"{text[:40]!r} is not the size of a log")
+    return int(text)
+
+
+def open_checkpoint(note: str, keys: Keys) -> Checkpoint:
+    """Return the checkpoint of a signed note that one of the keys signed for its own log."""
+    text, signers = open_note(note, keys)
+    origin, line, root = (*text.split("\n"), "", "", "")[:3]
+    size, decoded = parse_size(line), unbase64(root, "the root")
+    counting = [keys[key][1] >= size for key in signers if key[0] == origin]
+    if not counting or len(decoded) != 32:
+        raise ValueError(f"no key given signed this as a checkpoint of log {origin[:80]!r}")
+    if not any(counting):
+        raise Tampering(f"a retired key signed size {size}, after it was replaced")
+    return Checkpoint(origin, size, decoded)
+
+
+def part(text: str) -> tuple[str, list[str]]:
+    """Split a text from the notes of rotations that follow it, each after a blank line."""
+    before, *found = text.split(f"\n\n{ROTATION}\n")
+    pieces = [before, *(f"{ROTATION}\n{each}" for each in found)]
+    head, *notes = [each + "\n" for each in pieces[:-1]] + pieces[-1:]
+    return head, notes
+
+
+def open_rotation(note: str) -> tuple[int, Keys, Keys]:
+    """Return the last size of the old key, that key and the new one; both signed it."""
+    text = note.rpartition("\n\n")[0]
+    key = r"(\1\+[0-9a-f]{8}\+[!-~]+)"
+    match = re.fullmatch(rf"{ROTATION}\n(.+)\n([0-9]+)\n{key}\n{key}", text)
+    if not match:
+        raise ValueError("this is not a key rotation")
+    old, new = parse_keys(match[3]), parse_keys(match[4])
+    if set(open_note(note, {**old, **new})[1]) != {*old, *new}:
+        raise ValueError("a key rotation is signed by the old key and by the new one")
+    return parse_size(match[2]), old, new
+
+
+def follow(keys: Keys, notes: list[str]) -> Keys:
+    """Add the keys that rotations lead to from a trusted one, or back from it; limit retired ones.
+
+    A note that is malformed, or has no trusted key, adds nothing.
+    """
+    known, opened = dict(keys), []
+    for note in notes:
+        try:
+            opened.append(open_rotation(note))
+        except (ValueError, Tampering):
+            continue
+    for size, old, new in opened:
+        if old.items() <= known.items():  # trusted, and not retired before: no second successor
+            known = {**new, **known, **{key: (old[key][0], size) for key in old}}
+    for size, old, new in reversed(opened):
+        limits = [known[key][1] for key in new if known.get(key, (b"",))[0] == new[key][0]]
+        if limits and not old.keys() & known.keys():
+            known.update({key: (old[key][0], min(size, *limits)) for key in old})
+    return known
 
 
 def decode_entry(data: bytes) -> Entry:
@@ -274,6 +334,14 @@ def read(name: str) -> str:
         return file.read(1 << 24)
 
 
+def read_if_there(name: str) -> str:
+    """Return a text file, nothing if there is none."""
+    try:
+        return read(name)
+    except FileNotFoundError:
+        return ""
+
+
 def read_entries(file: BinaryIO) -> Iterator[bytes]:
     """Read entries.bin one entry at a time."""
     while prefix := file.read(4):
@@ -284,6 +352,11 @@ def read_entries(file: BinaryIO) -> Iterator[bytes]:
         yield data
 
 
+def open_both(note: str, kept: str, keys: Keys) -> tuple[Checkpoint, Checkpoint | None]:
+    """Return a checkpoint, and the one that came another way if there is one."""
+    return open_checkpoint(note, keys), open_checkpoint(kept, keys) if kept else None
+
+
 def agree(ours: Checkpoint, other: Checkpoint | None, roots: dict[int, bytes]) -> None:
     """Demand that a checkpoint from elsewhere is of the same history, where that can be told."""
     if other and (other.origin != ours.origin or other.size not in roots):
@@ -292,9 +365,10 @@ def agree(ours: Checkpoint, other: Checkpoint | None, roots: dict[int, bytes]) -
         raise Tampering(f"fork: at size {other.size} the other checkpoint has another root")
 
 
-def check_bundle(folder: str, keys: Keys, other: Checkpoint | None) -> tuple[str, Checkpoint]:
+def check_bundle(folder: str, keys: Keys, kept: str) -> tuple[str, Checkpoint]:
     """Prove a range of entries; return what was proven, and by which checkpoint."""
-    checkpoint = open_checkpoint(read(f"{folder}/checkpoint.txt"), keys)
+    keys = follow(keys, part("\n\n" + read_if_there(f"{folder}/rotations.txt"))[1])
+    checkpoint, other = open_both(read(f"{folder}/checkpoint.txt"), kept, keys)
     described = json.loads(read(f"{folder}/range.json"))
     first, end = int(described["first"]), int(described["end"])
     previous = bytes.fromhex(described["previous_hash"])
@@ -331,10 +405,11 @@ def check_bundle(folder: str, keys: Keys, other: Checkpoint | None) -> tuple[str
     return f"{end - first} entries from {first}, chain integrity OK, {count}", checkpoint
 
 
-def check_proof(file: str, keys: Keys, other: Checkpoint | None) -> tuple[str, Checkpoint]:
-    """Prove that an entry is in the log, or that the log only grew since `other`."""
-    head, _, note = read(file).partition("\n\n")
-    checkpoint = open_checkpoint(note, keys)
+def check_proof(file: str, keys: Keys, kept: str) -> tuple[str, Checkpoint]:
+    """Prove that an entry is in the log, or that the log only grew since the checkpoint kept."""
+    signed, rotations = part(read(file))
+    head, _, note = signed.partition("\n\n")
+    checkpoint, other = open_both(note, kept, follow(keys, rotations))
     size = checkpoint.size
     form = r"c2sp\.org/tlog-proof@v1\nextra (\S+)\nindex (0|[1-9]\d{0,18})|old ([1-9]\d{0,18})"
     if not (match := re.fullmatch(f"(?:{form})((?:\n[!-~]+){{0,63}})", head, re.ASCII)):
@@ -376,9 +451,9 @@ def main() -> int:
     given, said = parser.parse_args(), {}
     try:
         keys = parse_keys(given.key if "+" in given.key else read(given.key))
-        other = open_checkpoint(read(given.checkpoint), keys) if given.checkpoint else None
+        kept = read(given.checkpoint) if given.checkpoint else ""
         check, target = (check_proof, given.proof) if given.proof else (check_bundle, given.bundle)
-        line, proven = check(target, keys, other)
+        line, proven = check(target, keys, kept)
         root = base64.b64encode(proven.root).decode()
         said = {"origin": proven.origin, "size": proven.size, "root": root}
         code, line = 0, f"{line}; log {proven.origin}, {proven.size} entries signed, root {root}"

@@ -7,19 +7,23 @@ import sys
 import logs
 import pytest
 from commands import Command, command_for
-from logs import make_log
+from logs import NOW_NS, ORIGIN, deliveries, make_log
 from support import run_blocking
 
-from operations.audit import note
+from operations.adapters import ledger
+from operations.adapters.signer import Signer
+from operations.adapters.signer_memory import MemoryFile
+from operations.audit import note, rotation
 from operations.clock import now_ns
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def log(database, monkeypatch):
+def log(database, monkeypatch, tmp_path):
     monkeypatch.setattr(logs, "NOW_NS", now_ns())
-    return run_blocking(make_log(database, sizes=(300, 700), unsigned=9))
+    folder = tmp_path / "checkpoints"
+    return run_blocking(make_log(database, sizes=(300, 700), unsigned=9, folder=folder))
 
 
 @pytest.fixture
@@ -145,3 +149,38 @@ def test_an_export_covers_all_that_is_signed_and_overwrites_nothing(mts, tmp_pat
     assert (said.code, "is not empty" in said.err) == (2, True)
     assert mts("audit", "export", "--from", "9", "--to", "8", "empty").code == 2
     assert mts("audit", "export", "audit.vkey").code == 2
+
+
+async def rotate(log, folder):
+    """Give the log another key at size 700; it signs size 709."""
+    new = note.generate_key(ORIGIN)
+    change = rotation.Rotation(ORIGIN, 700, log.key.verifier, new.verifier)
+    file = MemoryFile(folder)
+    memory = file.load()
+    signer = Signer(memory, file, new)
+    signer.follow(deliveries(memory.stream_sequence + 1, 9), gap_is_real=False)
+    db = await log.database.connect("mts_signer")
+    await ledger.store_rotation(db, 0, rotation.sign(change, log.key, new))
+    assert await signer.sign(db, NOW_NS)
+    await db.close()
+
+
+def test_who_keeps_the_first_key_checks_what_was_made_after_a_rotation(log, mts, offline, tmp_path):
+    (tmp_path / "kept").write_text(run_blocking(kept_checkpoint(log, 300)))
+    run_blocking(rotate(log, tmp_path / "checkpoints"))
+    assert mts("audit", "proof", "inclusion", "705", "-o", "proof").code == 0
+    assert mts("audit", "proof", "consistency", "--old", "300", "-o", "grown").code == 0
+    assert mts("audit", "export", "--from", "690", "--to", "708", "bundle").code == 0
+    check = ("--key", "audit.vkey")
+    assert offline("audit", "proof", "check", "proof", *check).code == 0
+    grown = ("audit", "proof", "check", "grown", *check, "--old-checkpoint", "kept")
+    assert offline(*grown).code == 0
+    for arguments in (["."], ["--proof", "../proof"]):
+        command = [sys.executable, "-I", "verify.py", *arguments, "--key", "../audit.vkey"]
+        done = subprocess.run(
+            command, cwd=tmp_path / "bundle", capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+    text = (tmp_path / "proof").read_text()
+    (tmp_path / "proof").write_text(text.partition(f"\n{rotation.MAGIC}")[0])
+    assert offline("audit", "proof", "check", "proof", *check).code == 2
