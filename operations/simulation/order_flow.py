@@ -27,7 +27,7 @@ from operations.simulation.writer import Writer
 OMS_IDS = ("oms-1", "oms-2", "oms-3")
 FUNDS: dict[str, Literal["live", "paper"]] = {"north": "live", "south": "paper"}
 PRICES_CENTS = {"AAPL": 187_40, "MSFT": 421_10, "NVDA": 142_80, "KO": 63_90}
-QUOTED_SIZE = 2_000
+QUOTED_SIZE = 1_000_000  # so that an exit at the market is one order
 SIZES = 40  # the largest quantity of an ordinary order
 BAND = 400  # an account that holds more than this many units only reduces
 KEPT_OPEN = 6  # resting orders that an account keeps

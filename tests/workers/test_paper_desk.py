@@ -1,0 +1,261 @@
+"""Does every order of a paper desk face the gate twice, and does every cancel go on until done?"""
+
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from halted import commanded, lifted, opened_gate
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from operations.events.orders import GateRejected, OrderCanceled, OrderFilled
+from operations.halt.book import Order
+from operations.halt.gate import Gate
+from operations.halt.state import FIRM, Scope
+from operations.simulation.order_flow import OrderFlow, Wish, seats
+from operations.simulation.venue import Quote
+from workers.paper_desk import Desk
+from workers.paper_state import Delays
+from workers.paper_tape import CancelSent, Sent, Tape, read_tape
+
+pytestmark = pytest.mark.unit
+
+STEP_NS = 50_000_000
+FAST = Delays(2_000_000, 2_000_000)
+TREND = seats("oms-1")[0]
+PAPER = next(seat for seat in seats("oms-1") if seat.fund_id == "south")
+
+
+class Trial:
+    """A desk with its gate and tape, moved by hand; `restart` is what kill -9 and a start do."""
+
+    def __init__(self, folder: Path, delays: Delays = FAST) -> None:
+        self.folder, self.delays = folder, delays
+        self.now, self.runs = 0, 0
+        self.gate = Gate("oms-1", lambda: self.now)
+        self.restart()
+
+    def restart(self) -> None:
+        self.runs += 1
+        halts = self.gate.halts
+        self.gate = opened_gate("oms-1", lambda: self.now, halts)
+        self.desk = Desk("oms-1", f"r{self.runs}", Tape(self.folder), self.gate, self.delays)
+        self.desk.restore(self.now)
+
+    def pass_time(self, steps: int = 1) -> None:
+        for _ in range(steps):
+            self.now += STEP_NS
+            self.desk.look(self.now)
+            self.desk.send_queued()
+
+    def quote(self, bid: int = 99_00, ask: int = 101_00, size: int = 1000) -> None:
+        self.desk.quote(
+            [Quote(symbol="AAPL", bid_cents=bid, bid_size=size, ask_cents=ask, ask_size=size)]
+        )
+
+    def buy(self, quantity: int = 10, limit: int | None = None, **more):
+        return self.desk.want(
+            Wish(
+                kind="new", seat=more.pop("seat", TREND), symbol="AAPL", side="buy",
+                quantity=quantity, limit_cents=limit, **more,
+            )
+        )  # fmt: skip
+
+    @property
+    def stages(self) -> list[str]:
+        return [order.stage for order in self.desk.orders.values()]
+
+    def lines(self, kind: type) -> list:
+        return [line for line in read_tape(self.desk._tape.path) if isinstance(line, kind)]
+
+    def events(self, kind: type) -> list:
+        return [event for event in self.desk.scribe.events if isinstance(event, kind)]
+
+
+@pytest.fixture
+def trial(tmp_path):
+    return Trial(tmp_path)
+
+
+def test_an_order_is_accepted_sent_and_filled(trial):
+    trial.quote()
+    assert trial.buy() is None
+    assert trial.stages == ["queued"]
+    trial.pass_time(3)
+    assert trial.desk.positions == {(TREND.account_id, "AAPL"): 10}
+    (filled,) = trial.events(OrderFilled)
+    assert filled.strategy_id == "north-trend"
+    assert trial.stages == []
+
+
+def test_an_order_that_waited_through_a_halt_is_stopped_at_the_last_hop(trial):
+    trial.buy()
+    trial.gate.request(commanded("h-1", Scope("STRATEGY_HALT", "north-trend")))
+    trial.pass_time()
+    assert trial.stages == []
+    assert trial.lines(Sent) == []
+    assert [event.data.halt_id for event in trial.desk.scribe.refusals] == ["h-1"]
+    (canceled,) = trial.events(OrderCanceled)
+    assert canceled.data.halt_id == "h-1"
+
+
+def test_pitfall_9_a_stop_kept_in_here_faces_the_gate_when_it_wakes(trial):
+    trial.quote()
+    trial.buy(stop_cents=105_00)
+    assert trial.stages == ["armed"]
+    trial.gate.request(commanded("h-1", FIRM))
+    trial.pass_time()
+    trial.quote(bid=105_00, ask=106_00)
+    assert trial.lines(Sent) == []
+    assert [type(event) for event in trial.desk.scribe.refusals] == [GateRejected]
+
+
+def test_a_stop_at_the_venue_protects_without_us(trial):
+    trial.quote()
+    trial.buy()
+    trial.pass_time(2)
+    trial.desk.want(
+        Wish(
+            kind="new", seat=TREND, symbol="AAPL", side="sell", quantity=10, stop_cents=95_00,
+            at_venue=True,
+        )
+    )  # fmt: skip
+    trial.pass_time(2)
+    trial.gate.request(commanded("h-1", FIRM))
+    trial.quote(bid=94_00, ask=94_50)
+    trial.pass_time(2)
+    assert trial.desk.positions == {(TREND.account_id, "AAPL"): 0}
+
+
+def test_pitfall_7_an_order_that_is_accepted_after_the_halt_is_canceled_at_once(tmp_path):
+    trial = Trial(tmp_path, Delays(STEP_NS * 3, STEP_NS * 3))
+    trial.buy(limit=90_00)
+    trial.pass_time()
+    assert trial.stages == ["sent"]
+    trial.gate.request(commanded("h-1", FIRM))
+    trial.pass_time(30)
+    assert trial.stages == []
+    (canceled,) = trial.events(OrderCanceled)
+    assert (canceled.data.cancel_reason, canceled.data.halt_id) == ("halt", "h-1")
+
+
+def test_pitfall_7_a_cancel_goes_on_after_the_lift_until_the_order_has_ended(tmp_path):
+    trial = Trial(tmp_path, Delays(STEP_NS * 3, STEP_NS * 3))
+    trial.buy(limit=90_00)
+    trial.pass_time()
+    halt = commanded("h-1", FIRM)
+    trial.gate.request(halt)
+    trial.desk.cancel(list(trial.desk.orders), "halt", "h-1")
+    trial.gate.lift(lifted("h-1"))
+    trial.pass_time(30)
+    assert trial.stages == []
+
+
+def test_pitfall_20_what_a_closed_market_keeps_is_canceled_when_it_opens(trial):
+    trial.buy(limit=90_00, time_in_force="gtc")
+    trial.pass_time(3)
+    trial.desk.session(is_open=False)
+    trial.pass_time()
+    trial.desk.cancel(list(trial.desk.orders), "halt", "h-1")
+    trial.pass_time(20)
+    assert trial.stages == ["working"]
+    trial.desk.session(is_open=True)
+    trial.pass_time(20)
+    assert trial.stages == []
+    assert len(trial.lines(CancelSent)) > 1
+
+
+def test_an_amend_that_the_gate_refuses_leaves_the_resting_order_as_it_was(trial):
+    trial.buy(limit=90_00)
+    trial.pass_time(3)
+    (order_id,) = trial.desk.orders
+    trial.gate.request(commanded("h-1", FIRM))
+    wish = Wish(kind="amend", seat=TREND, order_id=order_id, quantity=20, limit_cents=91_00)
+    assert trial.desk.want(wish).code == "FIRM_HALTED"
+    order = trial.desk.orders[order_id]
+    assert (order.quantity, order.limit_cents, order.amend) == (10, 90_00, None)
+
+
+def exit_order(trial: Trial, quantity: int = 25) -> Order:
+    trial.gate.permit_exit("h-1", PAPER.account_id, "AAPL")
+    return Order(
+        order_id="exit-1", strategy_id=PAPER.strategy_id, fund_id=PAPER.fund_id,
+        account_id=PAPER.account_id, symbol="AAPL", side="sell", quantity=Decimal(quantity),
+        exit_of="h-1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("killed_after", range(6))
+def test_an_exit_is_sent_once_whenever_the_order_system_is_killed(trial, killed_after):
+    trial.quote()
+    trial.buy(25, seat=PAPER)
+    trial.pass_time(3)
+    trial.gate.request(commanded("h-1", Scope("FUND_HALT", "south")))
+    for step in range(10):
+        if step == killed_after:
+            trial.restart()
+        assert trial.desk.exit(exit_order(trial)) is None
+        trial.pass_time()
+    assert trial.desk.is_flat([PAPER.account_id])
+    assert [line.order_id for line in trial.lines(Sent)].count("exit-1") == 1
+
+
+def test_an_exit_that_would_turn_the_position_over_is_refused(trial):
+    trial.quote()
+    trial.buy(25, seat=PAPER)
+    trial.pass_time(3)
+    trial.gate.request(commanded("h-1", Scope("FUND_HALT", "south")))
+    assert trial.desk.exit(exit_order(trial, 26)).code == "NO_EXIT"
+
+
+def test_a_line_that_a_crash_cut_off_was_never_sent(trial):
+    trial.buy(limit=90_00)
+    trial.pass_time(3)
+    with trial.desk._tape.path.open("ab") as file:
+        file.write(b'{"do":"send","at_ns":999')
+    trial.restart()
+    assert trial.stages == ["working"]
+
+
+@hypothesis_settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    seed=st.integers(0, 1000),
+    stops=st.lists(st.integers(1, 60), max_size=3),
+    halt_at=st.integers(0, 60),
+)
+def test_a_desk_that_is_killed_at_any_step_goes_on_as_if_it_had_not_been(
+    tmp_path_factory, seed, stops, halt_at
+):
+    def played(restarts: list[int]) -> tuple:
+        trial = Trial(tmp_path_factory.mktemp("desk"))
+        flow = OrderFlow(seed, "oms-1")
+        for step in range(60):
+            trial.now += STEP_NS
+            trial.desk.look(trial.now)
+            trial.desk.send_queued()
+            if step in restarts:
+                trial.restart()
+            trial.desk.quote(flow.quotes())
+            for wish in flow.wishes(trial.desk.positions, trial.desk.working()):
+                trial.desk.want(wish)
+            if step == halt_at:
+                trial.gate.request(commanded("h-1", FIRM))
+                trial.desk.cancel(list(trial.desk.orders), "halt", "h-1")
+        trial.pass_time(20)
+        told = Counter(type(event) for event in trial.desk.scribe.events)
+        book = {(line.account_id, line.symbol): line.position for line in trial.gate.book}
+        return (
+            told,
+            dict(trial.desk.positions),
+            len(trial.desk.orders),
+            {place: int(held or 0) for place, held in book.items() if held},
+        )
+
+    told, held, still_open, book = played(stops)
+    assert still_open == 0
+    assert (told, held) == played([])[:2]
+    assert {place: size for place, size in held.items() if size} == book
