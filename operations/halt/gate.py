@@ -13,16 +13,16 @@ amend leaves the resting order as it was.
 
 from collections.abc import Callable
 from decimal import Decimal
-from threading import RLock
 from typing import Literal, TypeVar, cast
 
 from operations.events.base import Event
 from operations.events.halts import Mode
 from operations.events.registry import StrategyRegistered
-from operations.halt.book import ZERO, Book, Open, Order
+from operations.halt.book import ZERO, Open, Order
 from operations.halt.registry import Place, Registry
 from operations.halt.restrictions import Restriction, Restrictions
 from operations.halt.state import FIRM, STRICTNESS, Episode, Fact, Halts, Scope, Verdict
+from operations.halt.tracked import Tracked
 from operations.halt.verdicts import (
     Allowed,
     Code,
@@ -39,10 +39,11 @@ from operations.halt.verdicts import (
 )
 
 T = TypeVar("T")
+LAPSED: Obstacle = ("REDUCE_ONLY", "LEASE_LAPSED", "")
 _ALLOWED: dict[Stage, Allowed] = {"accept": Allowed("accept"), "send": Allowed("send")}
 
 
-class Gate:
+class Gate(Tracked):
     """The gate of one order system. It starts closed: somebody has to know what is halted.
 
     `clock` gives ns that never go back. Only the class that folds the stream opens the gate, by
@@ -50,17 +51,17 @@ class Gate:
     """
 
     def __init__(self, oms_id: str, clock: Callable[[], int]) -> None:
+        super().__init__()
         self.halts = Halts()
         self._verdicts = cast("dict[tuple[str, str], Verdict]", self.halts.verdicts)
         self.registry = Registry()
-        self.book = Book()
         self.denied = 0
         self.errors = 0
-        self.holds: dict[Hold, Obstacle] = {}
+        self.holds: dict[Hold, tuple[Mode, str]] = {}
         self._own = own_scope(oms_id)
         self._clock = clock
-        self._lock = RLock()
-        self._strictest: Obstacle | None = None
+        self._lease_until_ns = 0
+        self._strictest: Obstacle | None = None  # of the own holds
         self._restrictions = Restrictions()
         self._exits: dict[tuple[str, str, str], str] = {}
         self._former: dict[str, tuple[str, ...]] = {}
@@ -96,45 +97,6 @@ class Gate:
                     return verdict
             return send()
 
-    def working(self, order_id: str) -> None:
-        """Say that the venue works an order."""
-        with self._lock:
-            if entry := self.book.open.get(order_id):
-                entry.stage = "working"
-
-    def filled(self, order_id: str, quantity: Decimal) -> None:
-        """Say that an order was filled, in units. Raises Rejected for an unknown order.
-
-        A quantity that is no number makes the position unknown: nothing reduces it until `position`
-        states it anew.
-        """
-        with self._lock:
-            self.book.fill(order_id, quantity)
-            entry = self.book.open.get(order_id)
-            if entry is not None and entry.exposed <= 0:
-                self.book.end(order_id)
-
-    def amended(self, order_id: str, *, taken: bool) -> None:
-        """Say what the venue made of an amend: taken, or refused so that the order stands."""
-        with self._lock:
-            self.book.settle(order_id, taken=taken)
-
-    def ended(self, order_id: str) -> None:
-        """Say that nothing of an order can be filled any more. Repeating it changes nothing."""
-        with self._lock:
-            self.book.end(order_id)
-
-    def position(self, account_id: str, symbol: str, quantity: Decimal) -> None:
-        """State a position in units, below zero for short; raises Rejected for no number."""
-        with self._lock:
-            self.book.state(account_id, symbol, quantity)
-
-    def restore(self, order: Order, leaves: Decimal) -> None:
-        """Count an order that works at the venue since before this start, with what is left."""
-        with self._lock:
-            if not self.book.ended(order.order_id) and order.order_id not in self.book.open:
-                self.book.add(order, leaves, "working")
-
     def request(self, fact: Fact) -> Episode | None:
         """Take a halt; see `Halts.request`."""
         with self._lock:
@@ -164,7 +126,7 @@ class Gate:
     def hold(self, code: Hold, mode: Mode, words: str) -> None:
         """Stop the whole order system for a reason of its own."""
         with self._lock:
-            self.holds[code] = Obstacle(mode, code, "", words)
+            self.holds[code] = (mode, words)
             self._judge_holds()
 
     def unhold(self, code: Hold) -> None:
@@ -172,6 +134,19 @@ class Gate:
         with self._lock:
             self.holds.pop(code, None)
             self._judge_holds()
+
+    def renew(self, until_ns: int) -> None:
+        """Let the order system open positions until a time of the gate's clock.
+
+        Whoever renews has seen that a halt worker lives and holds the same halts.
+        """
+        with self._lock:
+            self._lease_until_ns = max(self._lease_until_ns, until_ns)
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether nobody has renewed in time, so that only what reduces passes."""
+        return self._clock() >= self._lease_until_ns
 
     def restrict(self, restriction: Restriction) -> None:
         """Enforce an action from now on; the same action again replaces it."""
@@ -251,9 +226,7 @@ class Gate:
         obstacle = self._obstacle(order, place)
         if order.exit_of:
             return self._denied_exit(order, entry, obstacle)
-        if obstacle is not None and (
-            obstacle.mode == "BLOCK_ALL" or not self._reduces(order, entry)
-        ):
+        if obstacle is not None and (obstacle[0] == "BLOCK_ALL" or not self._reduces(order, entry)):
             return self._as_denial(obstacle)
         if denial := stranger(order, place, self.registry):
             return denial
@@ -288,32 +261,39 @@ class Gate:
     def _obstacle(self, order: Order, place: Place | None) -> Obstacle | None:
         """Return the strictest that stands against an order, over all scopes that it is in."""
         worst = self._strictest
-        verdicts = self._verdicts
-        if not verdicts or (worst is not None and worst.mode == "BLOCK_ALL"):
+        if worst is not None and worst[0] == "BLOCK_ALL":
             return worst
-        keys: list[tuple[tuple[str, str], Code]] = [
-            (FIRM, "FIRM_HALTED"),
-            (self._own, "OMS_HALTED"),
-            (("FUND_HALT", order.fund_id), "FUND_HALTED"),
-            (("STRATEGY_HALT", order.strategy_id), "STRATEGY_HALTED"),
-        ]
-        if place is not None and place.fund_id != order.fund_id:
-            keys.append((("FUND_HALT", place.fund_id), "FUND_HALTED"))
-        for fund_id in self._former.get(order.strategy_id, ()):
-            keys.append((("FUND_HALT", fund_id), "FUND_HALTED"))  # noqa: PERF401 (rarely any)
-        for key, code in keys:
-            verdict = verdicts.get(key)
-            if verdict is None:
-                continue
-            if verdict.mode == "BLOCK_ALL":
-                return Obstacle(verdict.mode, code, verdict.halt_id, "")
-            worst = worst or Obstacle(verdict.mode, code, verdict.halt_id, "")
+        if worst is None and self._clock() >= self._lease_until_ns:
+            worst = LAPSED
+        if not self._verdicts:
+            return worst
+        look = self._verdicts.get
+        if found := look(FIRM):
+            worst = _stricter(worst, found, "FIRM_HALTED")
+        if found := look(("STRATEGY_HALT", order.strategy_id)):
+            worst = _stricter(worst, found, "STRATEGY_HALTED")
+        if found := look(("FUND_HALT", order.fund_id)):
+            worst = _stricter(worst, found, "FUND_HALTED")
+        if found := look(self._own):
+            worst = _stricter(worst, found, "OMS_HALTED")
+        if self._former or (place is not None and place.fund_id != order.fund_id):
+            return self._in_other_funds(worst, order, place)
+        return worst
+
+    def _in_other_funds(
+        self, worst: Obstacle | None, order: Order, place: Place | None
+    ) -> Obstacle | None:
+        """Look also at the fund that the strategy is registered in, and at those it fled from."""
+        others = self._former.get(order.strategy_id, ())
+        for fund_id in others if place is None else (place.fund_id, *others):
+            if found := self._verdicts.get(("FUND_HALT", fund_id)):
+                worst = _stricter(worst, found, "FUND_HALTED")
         return worst
 
     def _denied_amend(self, order: Order, entry: Open) -> Denial | None:
         obstacle = self._obstacle(order, self.registry.places.get(order.strategy_id))
         if obstacle is not None and (
-            obstacle.mode == "BLOCK_ALL" or not self._only_downwards(order, entry)
+            obstacle[0] == "BLOCK_ALL" or not self._only_downwards(order, entry)
         ):
             return self._as_denial(obstacle)
         if self._restrictions:
@@ -377,7 +357,7 @@ class Gate:
     def _as_denial(self, obstacle: Obstacle) -> Denial:
         denial = self._denials.get(obstacle)
         if denial is None:
-            denial = self._denials[obstacle] = as_denial(obstacle, self.halts)
+            denial = self._denials[obstacle] = as_denial(obstacle, self.halts, self.holds)
         return denial
 
     def _concerns(self, scope: Scope, order: Order) -> bool:
@@ -393,10 +373,16 @@ class Gate:
 
     def _judge_holds(self) -> None:
         self._denials.clear()
-        holds = self.holds.values()
-        self._strictest = max(holds, key=lambda hold: STRICTNESS[hold.mode], default=None)
+        obstacles: list[Obstacle] = [(mode, code, "") for code, (mode, _) in self.holds.items()]
+        self._strictest = max(obstacles, key=lambda one: STRICTNESS[one[0]], default=None)
 
     def _counted(self, verdict: Allowed | Denial) -> Allowed | Denial:
         if isinstance(verdict, Denial):
             self.denied += 1
         return verdict
+
+
+def _stricter(worst: Obstacle | None, found: Verdict, code: Code) -> Obstacle:
+    if worst is None or (found[0] == "BLOCK_ALL" and worst[0] != "BLOCK_ALL"):
+        return (found[0], code, found[1])
+    return worst

@@ -3,8 +3,9 @@
 The codes are part of the protocol of order systems (docs/oms-protocol.md), so they only ever grow.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 
@@ -20,7 +21,7 @@ Code = Literal[
     "UNKNOWN_STRATEGY", "UNKNOWN_ACCOUNT", "WRONG_FUND", "WRONG_ACCOUNT",
     "MALFORMED", "UNKNOWN_ORDER", "ORDER_CHANGED", "ORDER_ENDED", "NO_EXIT",
 ]  # fmt: skip
-Hold = Literal["BOOTING", "LEASE_LAPSED", "FILE_HALT", "GATE_ERROR"]
+Hold = Literal["BOOTING", "FILE_HALT", "GATE_ERROR"]
 Stage = Literal["accept", "send"]
 
 OWN_PREFIX = "oms."  # a strategy id that stands for everything in one order system
@@ -44,13 +45,8 @@ class Denial(Struct, frozen=True, kw_only=True, gc=False):
     halt_id: str = ""
 
 
-class Obstacle(NamedTuple):
-    """What stands against an order, and how strictly."""
-
-    mode: Mode
-    code: Code
-    halt_id: str
-    words: str
+# What stands against an order: how strictly, by which code, under which halt or none.
+Obstacle = tuple[Mode, Code, str]
 
 
 def own_scope(oms_id: str) -> Scope:
@@ -109,12 +105,15 @@ def stranger(order: Order, place: Place | None, registry: Registry) -> Denial | 
     return None
 
 
-def as_denial(obstacle: Obstacle, halts: Halts) -> Denial:
+def as_denial(obstacle: Obstacle, halts: Halts, holds: Mapping[Hold, tuple[Mode, str]]) -> Denial:
     """Return what stands against an order, in words."""
-    words = obstacle.words
-    episode = halts.active.get(obstacle.halt_id)
+    mode, code, halt_id = obstacle
+    words = "no halt worker that holds the same halts is heard"
+    for name, (_, why) in holds.items():
+        words = why if name == code else words
+    episode = halts.active.get(halt_id)
     if episode is not None:
         words = f"{episode.scope} is halted ({episode.reason_code}): {episode.reason}"
-    if obstacle.mode == "REDUCE_ONLY":
+    if mode == "REDUCE_ONLY":
         words += "; only what reduces a position passes"
-    return Denial(code=obstacle.code, words=words, halt_id=obstacle.halt_id)
+    return Denial(code=code, words=words, halt_id=halt_id)
