@@ -152,6 +152,9 @@ class Resume(Data, frozen=True, kw_only=True):
     reason: Annotated[str, doc("Why it is safe.")]
     requested_by: Annotated[Id, doc("Person who asks.")]
     expires_at: Annotated[Timestamp, doc("When the wish is void.")]
+    payload_sha256: Annotated[
+        str | None, doc("SHA-256 of the resume command, hexadecimal: what a cosign names.")
+    ] = None
 
 
 class ResumeRequested(Event, frozen=True, kw_only=True):

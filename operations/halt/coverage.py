@@ -120,6 +120,20 @@ class Coverage:
         """Say that a halt is over: nobody has to answer any more."""
         self.unsettled.pop(halt_id, None)
 
+    def missing(self, halt_id: str, expected: frozenset[str]) -> frozenset[str]:
+        """Return who of the expected is not known to block."""
+        answers = self._answers.get(halt_id, {})
+        return frozenset(
+            oms_id
+            for oms_id in expected
+            if not _row(oms_id, answers.get(oms_id, {}).values(), None).blocking
+        )
+
+    def refusals(self, halt_id: str, oms_id: str) -> int:
+        """Return how often an order system refused a halt."""
+        answers = self._answers.get(halt_id, {}).get(oms_id, {})
+        return sum(each.data.phase == "REFUSED" for each in answers.values())
+
     def of(self, halt_id: str, expected: Iterable[str], now_ns: int) -> Covered:
         """Return the coverage of a halt by those who are expected and those who answered."""
         expected = frozenset(expected)

@@ -8,9 +8,6 @@ facts arrive and hearing one twice change nothing, and several halt workers agre
 
 from bisect import bisect_right, insort
 from collections.abc import Iterator
-from typing import NamedTuple
-
-from msgspec import Struct
 
 from operations.clock import parse_rfc3339
 from operations.errors import Denied
@@ -18,81 +15,34 @@ from operations.events import halts as kinds
 from operations.events.base import Event
 from operations.events.commands import Command, CosignCommanded, ResumeCommanded
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
-from operations.events.halts import SignedOrder
 from operations.halt import policy, signoff
 from operations.halt.coverage import Coverage
 from operations.halt.policy import Judged, Seen
+from operations.halt.records import (
+    Ask,
+    Evidence,
+    Lifted,
+    Request,
+    Trigger,
+    Wish,
+    halt_ids_of,
+    touches,
+)
 from operations.halt.signoff import Trust
-from operations.halt.state import Episode, Fact, Halts, Scope, scope_of
+from operations.halt.state import Fact, Halts, Scope, scope_of
 
 OWN_CHECK = "halt"  # under which halt workers find things themselves
+KIND = "kind"  # parameter that says which of its findings one is
+MISSING = "acknowledgement_missing"
 STREAK_LENGTH = 16  # observations kept of one episode of findings; more than any rule wants
-
-
-class Ask(NamedTuple):
-    """A finding, command or acknowledgement whose signature was judged.
-
-    `signer` is the name of the member of the roster who signed it, `order` the message as sent.
-    """
-
-    fact: Fact
-    signer: str
-    order: SignedOrder
-
-
-class Request(NamedTuple):
-    """A stored or heard `halt.requested`, as far as lifts compare themselves with it."""
-
-    sequence: int
-    event_id: str
-    halt_id: str
-    scope: Scope
-    fund_id: str
-
-
-class Lifted(NamedTuple):
-    """How a halt ended, and what that means for its trigger."""
-
-    sequence: int
-    resume_id: str
-    muted_until_ns: int
-
-
-class Trigger(NamedTuple):
-    """What raises automatic halts: a check over a scope."""
-
-    check: str
-    scope: Scope
-
-
-class Evidence(NamedTuple):
-    """What a request for a halt rested on: the event that asked, its statistic, its place."""
-
-    cause: str
-    statistic: float | None
-    sequence: int | None
-
-
-class Wish(Struct):
-    """A resume and what became of it; open until it was denied or lifted."""
-
-    resume: Ask | None = None
-    cosigns: dict[str, Ask] = {}
-    denial: str | None = None
-    lifted_at: int | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether it may still lift something."""
-        return self.resume is not None and self.denial is None and self.lifted_at is None
 
 
 class Desk:
     """The state of a halt worker, and of every board that shows it.
 
     `expected` are the order systems that have to obey, `modes` the modes that automatic halts get
-    instead of their rule's: by scope, with an empty id for all of a level. `trust` may be replaced
-    by a newer roster at any time.
+    instead of their rule's, by level and fund; an empty fund stands for all. `trust` may be
+    replaced by a newer roster at any time.
     """
 
     def __init__(self, trust: Trust, expected: frozenset[str] = frozenset()) -> None:
@@ -111,12 +61,14 @@ class Desk:
         self.expected_for: dict[str, frozenset[str]] = {}
         self.activations: dict[str, tuple[Fact, str]] = {}  # first request and the hash there
         self.evidence: dict[str, dict[str, Evidence]] = {}
-        self.parked: dict[Trigger, Ask] = {}  # newest ask of a muted trigger
-        self.alarms: dict[str, FindingRaised] = {}  # our own findings that are not cleared
+        self.revisit: dict[str, None] = {}  # checks whose findings time or a race may decide anew
+        self.alarms: dict[str, dict[str, FindingRaised]] = {}  # silent order systems, by halt
+        self.to_clear: dict[str, None] = {}  # halts with such an alarm that may be over
         self._halts_of: dict[Trigger, set[str]] = {}
         self._stored: list[Request] = []
         self._stored_ids: set[str] = set()
         self._heard: dict[str, Request] = {}
+        self._latest: dict[tuple[str, str], Ask] = {}  # newest finding by check and episode
         self._observed: dict[tuple[str, str], list[tuple[int, str, Seen]]] = {}
 
     def take(self, fact: Fact) -> None:
@@ -132,6 +84,7 @@ class Desk:
         elif isinstance(event, kinds.HaltActivated):
             self.activations.pop(event.data.halt_id, None)
             self.expected_for[event.data.halt_id] = frozenset(event.data.expected_oms_ids)
+            self._settle(event.data.halt_id)
         if not isinstance(event, kinds.HaltLifted):
             self.said.add(event.event_id)
         self.halts.pass_over(fact.sequence or 0)
@@ -141,8 +94,9 @@ class Desk:
         event = ask.fact.event
         if isinstance(event, kinds.HaltAcknowledged):
             self.coverage.acknowledge(ask.fact, ask.signer)
+            self._settle(event.data.halt_id)
         elif isinstance(event, FindingRaised | FindingUpdated | FindingCleared):
-            self._hear_finding(event, ask.fact)
+            self._hear_finding(event, ask)
         elif isinstance(event.data, Command) and ask.fact.sequence is not None:
             self._hear_command(event, event.data, ask, ask.fact.sequence)
         self.halts.pass_over(ask.fact.sequence or 0)
@@ -178,12 +132,26 @@ class Desk:
         wish = self.wishes.get(resume_id)
         return wish.resume.fact.sequence if wish and wish.resume else None
 
-    def worst(self, halt_id: str, below: int | None = None) -> tuple[Evidence, ...]:
-        """Return the evidence of a halt, or only what was stored before a place in the stream."""
-        found = self.evidence.get(halt_id, {}).values()
-        if below is None:
-            return tuple(found)
-        return tuple(each for each in found if each.sequence is not None and each.sequence < below)
+    def evidence_of(self, halt_id: str) -> tuple[Evidence, ...]:
+        """Return what every request for a halt rested on."""
+        return tuple(self.evidence.get(halt_id, {}).values())
+
+    def evidence_before(self, trigger: Trigger, resume_id: str, place: int) -> tuple[Evidence, ...]:
+        """Return what was stored before a place about the halts that this resume then ended."""
+        ended = (each for each in self._halts_of.get(trigger, ()) if each in self.lifts)
+        return tuple(
+            evidence
+            for halt_id in ended
+            if self.lifts[halt_id].resume_id == resume_id
+            for evidence in self.evidence_of(halt_id)
+            if evidence.sequence is not None and evidence.sequence < place
+        )
+
+    def to_revisit(self) -> tuple[Ask, ...]:
+        """Return the newest findings of checks that were muted, or asked too late for a lift."""
+        if not self.revisit:
+            return ()
+        return tuple(ask for (check, _), ask in self._latest.items() if check in self.revisit)
 
     def overtaken_by(self, wish: Wish) -> Request | None:
         """Return the first stored request in the scope of a resume that is newer than it."""
@@ -213,6 +181,13 @@ class Desk:
         """Return the order systems that have to obey a halt."""
         return self.expected_for.get(halt_id, self.expected)
 
+    def silent(self, halt_id: str) -> frozenset[str]:
+        """Return who is not known to obey a halt; an empty name when nobody is expected to."""
+        expected = self.expected_by(halt_id)
+        if not expected:
+            return frozenset(("",))
+        return self.coverage.missing(halt_id, expected)
+
     def _take_request(self, fact: Fact) -> None:
         event = fact.event
         assert isinstance(event, kinds.HaltRequested)
@@ -227,9 +202,14 @@ class Desk:
         evidence = self.evidence.setdefault(halt.halt_id, {})
         before = evidence.get(event.event_id)
         place = fact.sequence if before is None or before.sequence is None else before.sequence
-        evidence[event.event_id] = Evidence(event.causation_id or "", halt.statistic, place)
-        if new:
+        check = halt.requested_by if halt.rule_version is not None else ""
+        cause = event.causation_id or ""
+        evidence[event.event_id] = Evidence(cause, check, halt.statistic, place)
+        if not new:
+            self._revisit(halt.halt_id)
+        else:
             self.coverage.request(fact)
+            self._settle(halt.halt_id)
             if fact.sequence is not None and not known:
                 self.activations[halt.halt_id] = (fact, self.halts.state_hash)
 
@@ -268,14 +248,21 @@ class Desk:
         lifted = Lifted(fact.sequence, lift.resume_id, until)
         for halt_id in lift.halt_ids:
             self.lifts[halt_id] = min(lifted, self.lifts.get(halt_id, lifted))
-            self.coverage.end(halt_id)
+            self._settle(halt_id)
             self.activations.pop(halt_id, None)
+            self._revisit(halt_id)
         wish = self._wish(lift.resume_id)
         wish.lifted_at = min(fact.sequence, wish.lifted_at or fact.sequence)
         self.open_wishes.pop(lift.resume_id, None)
 
-    def _hear_finding(self, event: Judged, fact: Fact) -> None:
-        finding = event.data
+    def _revisit(self, halt_id: str) -> None:
+        """Note the checks behind a halt that is over: their newest findings may count again."""
+        for evidence in self.evidence_of(halt_id):
+            if evidence.check:
+                self.revisit[evidence.check] = None
+
+    def _hear_finding(self, event: Judged, ask: Ask) -> None:
+        finding, fact = event.data, ask.fact
         if fact.sequence is not None:
             first = self.findings.get(event.event_id, fact.sequence)
             self.findings[event.event_id] = min(fact.sequence, first)
@@ -289,13 +276,33 @@ class Desk:
         if one not in observed:
             insort(observed, one)
             del observed[:-STREAK_LENGTH]
+        if one == observed[-1]:
+            self._latest[finding.check, finding.episode] = ask
 
     def _hear_own(self, event: Judged) -> None:
         self.said.add(event.event_id)
+        named = {each.name: each.value for each in event.data.parameters}
+        if named.get(KIND) != MISSING:
+            return
+        halt_id, oms_id = named.get("halt_id", ""), named.get("oms_id", "")
         if isinstance(event, FindingRaised):
-            self.alarms.setdefault(event.data.episode, event)
+            self.alarms.setdefault(halt_id, {}).setdefault(oms_id, event)
         elif isinstance(event, FindingCleared):
-            self.alarms.pop(event.data.episode, None)
+            self.alarms.get(halt_id, {}).pop(oms_id, None)
+        self._settle(halt_id)
+
+    def _settle(self, halt_id: str) -> None:
+        """Note whether anybody still has to be waited for, and whether an alarm may be over."""
+        alarmed = self.alarms.get(halt_id, {}).keys()
+        silent = self.silent(halt_id) if halt_id in self.halts.active else frozenset()
+        if silent - alarmed:
+            self.coverage.unsettled[halt_id] = None
+        else:
+            self.coverage.end(halt_id)
+        if alarmed - silent:
+            self.to_clear[halt_id] = None
+        else:
+            self.to_clear.pop(halt_id, None)
 
     def _hear_command(self, event: Event, data: Command, ask: Ask, sequence: int) -> None:
         first = min(sequence, self.commands.get(data.command_id, sequence))
@@ -320,35 +327,3 @@ class Desk:
         for request in requests:
             if any(touches(request, each) for each in known) or len(known) < len(episodes):
                 yield request
-
-
-def touches(request: Request, episode: Episode) -> bool:
-    """Whether a request concerns what the lift of an episode would free.
-
-    One scope contains the other, as far as is known: a strategy whose fund nobody named may belong
-    to any fund, and a firm contains all. Drills concern drills alone.
-    """
-    ours, theirs = request.scope, episode.scope
-    drills = [_is_drill(ours), _is_drill(theirs)]
-    if any(drills):
-        return all(drills)
-    if "FIRM_HALT" in (ours.level, theirs.level):
-        return True
-    if ours.level == theirs.level:
-        return ours == theirs
-    funds = (_fund(ours, request.fund_id), _fund(theirs, episode.fund_id))
-    return funds[0] == funds[1] or "" in funds
-
-
-def halt_ids_of(wish: Wish) -> tuple[str, ...]:
-    """Return the halts that a resume names."""
-    event = wish.resume.fact.event if wish.resume else None
-    return event.data.halt_ids if isinstance(event, ResumeCommanded) else ()
-
-
-def _is_drill(scope: Scope) -> bool:
-    return scope == Scope("STRATEGY_HALT", kinds.DRILL_STRATEGY)
-
-
-def _fund(scope: Scope, fund_id: str) -> str:
-    return scope.id if scope.level == "FUND_HALT" else fund_id
