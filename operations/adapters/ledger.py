@@ -95,6 +95,11 @@ async def open_connection(settings: Postgres, name: str) -> asyncpg.Connection:
             timeout=CONNECT_SECONDS,
             server_settings={"application_name": f"mts-{name}"},
         )
+    except FileNotFoundError as error:
+        raise Retryable(
+            f"cannot connect to Postgres as {name}: its address names a socket (host) or a "
+            "certificate (sslrootcert) that is not there"
+        ) from error
     except (*_LOST, ValueError) as error:
         raise Retryable(f"cannot connect to Postgres as {name}: {error}") from error
 

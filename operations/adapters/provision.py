@@ -269,7 +269,7 @@ async def provision_database(settings: Settings) -> None:
 async def _connect(dsn: str) -> asyncpg.Connection:
     try:
         return await asyncpg.connect(dsn, timeout=TIMEOUT_SECONDS)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
         place = dsn.rpartition("@")[2]
         raise Retryable(f"cannot connect to Postgres at {place}: {error!r}") from error
 

@@ -247,7 +247,7 @@ def _nats(settings: Settings) -> Line:
 def _postgres(settings: Settings) -> Line:
     try:
         wrong = asyncio.run(_postgres_settings(credentials.admin_dsn(settings)))
-    except (OperationsError, OSError, asyncpg.PostgresError, TimeoutError) as error:
+    except (OperationsError, OSError, ValueError, asyncpg.PostgresError) as error:
         return Line("fail", "Postgres", f"{error!r}", "mend the server, then look again")
     if wrong:
         return Line("fail", "Postgres", "; ".join(wrong), "set these and start the server again")
