@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from operations.clock import rfc3339
 from operations.events.base import Event, derived_id
+from operations.events.commands import Command
 from operations.events.findings import Finding, FindingCleared, FindingRaised, Parameter
 from operations.events.halts import HaltLifted
 from operations.halt.desk import KIND, MISSING, OWN_CHECK, Desk
@@ -50,15 +51,14 @@ def refused_message(
     place: int = 0,
     cause: Event | None = None,
 ) -> FindingRaised:
-    """Return the same finding for a message that is no event: `name` is its id or its hash."""
+    """Return the same finding for a message that may be no event: `name` is its id or its hash."""
     episode = derived_id(name, REFUSED, subject, place)
+    what = subject.removeprefix("mts.v1.operations.")
     finding = Finding(
         check=OWN_CHECK,
         episode=episode,
         severity="warning",
-        title=f"refused {subject.rpartition('.')[2]} by {signer or 'nobody'}: {words}"[
-            :TITLE_LENGTH
-        ],
+        title=f"refused {what} of {signer or 'nobody'}: {words}"[:TITLE_LENGTH],
         looked_at=rfc3339(at_ns),
         rule_version=VERSION,
         details=words,
@@ -73,7 +73,7 @@ def refused_message(
         event_id=derived_id(name, REFUSED, payload_sha256, place),
         timestamp=rfc3339(at_ns),
         actor=OWN_CHECK,
-        subject_id=signer or name,
+        subject_id=_command_id(cause) or name,
         environment=cause.environment if cause else "live",
         fund_id=cause.fund_id if cause else None,
         strategy_id=cause.strategy_id if cause else None,
@@ -81,6 +81,10 @@ def refused_message(
         causation_id=cause.event_id if cause else None,
         data=finding,
     )
+
+
+def _command_id(cause: Event | None) -> str:
+    return cause.data.command_id if cause and isinstance(cause.data, Command) else ""
 
 
 def due(desk: Desk, now_ns: int) -> Iterator[Event]:

@@ -295,10 +295,17 @@ def _request(
         environment=environment or (cause.environment if cause else "live"),
         fund_id=fund_id,
         strategy_id=scope.id if scope.level == "STRATEGY_HALT" else None,
-        correlation_id=(cause.correlation_id or cause.event_id) if cause else None,
+        correlation_id=_story(cause) if cause else None,
         causation_id=cause.event_id if cause else None,
         data=halt,
     )
+
+
+def _story(cause: Event) -> str:
+    """Return the id under which people find all that belongs together."""
+    if isinstance(cause, FindingRaised | FindingUpdated):
+        return cause.correlation_id or cause.data.episode
+    return cause.correlation_id or cause.event_id
 
 
 def _activated(desk: Desk, event: HaltRequested, at_ns: int, state_hash: str) -> Event:
