@@ -61,13 +61,17 @@ OMS_SUBJECTS = (
     "mts.v1.registry.>",
 )
 LIMIT_SUBJECTS = (
-    "mts.v1.portfolio.>",
+    "mts.v1.registry.fund.registered",
+    "mts.v1.registry.strategy.registered",
+    "mts.v1.portfolio.nav.marked",
     "mts.v1.strategy.forecast.scored",
     "mts.v1.strategy.baseline.published",
-    "mts.v1.trading.position.changed",
+    "mts.v1.trading.position.snapshotted",
     "mts.v1.news.>",
-    "mts.v1.registry.>",
-    "mts.v1.operations.halt.>",
+    "mts.v1.operations.clock.ticked",
+    "mts.v1.operations.roster.published",
+    "mts.v1.operations.halt.requested",
+    "mts.v1.operations.halt.lifted",
     *(f"mts.v1.operations.finding.{check}.*" for check in roles.LIMIT_CHECKS),
 )
 CONSUMERS: tuple[Mapping[str, Any], ...] = (

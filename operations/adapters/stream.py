@@ -90,6 +90,27 @@ class _Answer(msgspec.Struct):
     message: _Found
 
 
+class _Delivered(msgspec.Struct):
+    stream_seq: int
+
+
+class ConsumerInfo(msgspec.Struct):
+    """What the server says about a consumer: what it has given out, and what is left to give."""
+
+    delivered: _Delivered
+    num_pending: int
+
+    def has_more_than(self, sequence: int) -> bool:
+        """Whether there is or was a message for a reader that has come to a stream sequence."""
+        return self.num_pending > 0 or self.delivered.stream_seq > sequence
+
+
+async def consumer_info(client: WireClient, stream: str, consumer: str) -> ConsumerInfo:
+    """Return where a consumer is; it knows its own filter."""
+    answer = await request(client, f"CONSUMER.INFO.{stream}.{consumer}")
+    return msgspec.json.decode(answer, type=ConsumerInfo)
+
+
 async def first_from(client: WireClient, stream: str, sequence: int) -> int | None:
     """Return the first sequence from `sequence` on that the stream holds, None if there is none."""
     body = {"seq": sequence, "next_by_subj": ">"}
@@ -106,13 +127,17 @@ class Reader:
     """Reads a stream in order through one durable consumer.
 
     Nobody else should use that consumer. If somebody does (a reader that was paused and replaced),
-    it holds messages that it was given: that is noticed, and they are read again.
+    it holds messages that it was given: that is noticed, and they are read again. `filtered` says
+    that the consumer passes over subjects, so that what it left out is not taken as missed.
     """
 
-    def __init__(self, client: WireClient, stream: str, consumer: str) -> None:
+    def __init__(
+        self, client: WireClient, stream: str, consumer: str, *, filtered: bool = False
+    ) -> None:
         self._client = client
         self._stream = stream
         self._consumer = consumer
+        self._filtered = filtered
         self._buffer: deque[Delivery] = deque()
         self._buffered_bytes = 0
         self._requests: deque[int] = deque()  # messages still owed, one number per open request
@@ -182,6 +207,13 @@ class Reader:
         arrived = next(sequence for sequence in sequences if sequence >= expected)
         return await first_from(self._client, self._stream, expected) == arrived
 
+    async def has_more(self) -> bool:
+        """Whether the stream holds something for this reader that it was not given yet."""
+        if not self._filtered:
+            return await first_from(self._client, self._stream, self._reached + 1) is not None
+        found = await consumer_info(self._client, self._stream, self._consumer)
+        return found.has_more_than(self._reached)
+
     async def ack(self, message: Delivery) -> None:
         """Tell the server that everything up to this message is safe."""
         await self._client.publish(message[1].decode("ascii"), b"+ACK")
@@ -240,7 +272,7 @@ class Reader:
         if now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now
-        if await first_from(self._client, self._stream, self._reached + 1) is None:
+        if not await self.has_more():
             self._missed = -1
         elif self._missed != self._reached:
             self._missed = self._reached

@@ -109,6 +109,7 @@ class FundLosses:
         self._end = UTC_MIDNIGHT
         self._warnings = Warnings(fund_id)
         self._limits = {check: Notice(self._place(check)) for check in (DRAWDOWN, DAILY_LOSS)}
+        self._registered = Notice(self._place(LIMITS), ordinal=1)
         self._day_ends = Notice(self._place(DAILY_LOSS), ordinal=2)
         self._start_known = Notice(self._place(DAILY_LOSS), ordinal=3)
 
@@ -118,7 +119,7 @@ class FundLosses:
     def register(self, fund: Fund, cause: Cause) -> list[Event]:
         """Take the fund's limits; say once which of them cannot stop anything."""
         self._fund = fund
-        said = []
+        said = self._registered.say(None, cause)
         limits = {DRAWDOWN: fund.drawdown_halt_pct, DAILY_LOSS: fund.daily_loss_halt_pct}
         for check, limit_pct in limits.items():
             said += self._limits[check].say(_unusable(self.fund_id, check, limit_pct), cause)
@@ -171,7 +172,7 @@ class FundLosses:
         if self._fund is not None:
             return []
         problem = f"fund {self.fund_id} is valued but not registered, so no limit stops it"
-        return [event for notice in self._limits.values() for event in notice.say(problem, cause)]
+        return self._registered.say(problem, cause)
 
     def _usable(self, check: str) -> Decimal | None:
         if self._fund is None:

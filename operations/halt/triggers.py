@@ -36,6 +36,8 @@ JUDGED: tuple[type[Event], ...] = (
 )  # fmt: skip
 SIGNED: tuple[type[Event], ...] = (HaltRequested, HaltLifted)  # to be judged before they are taken
 APART = ("drill", "canary")  # environments in which nothing real happens
+LONGEST_ID = 256
+MOST_UNREGISTERED = 1000  # funds that are valued without being registered
 _CHECK_OF = {RULES[check].reason_code: check for check in CHECKS}
 
 
@@ -62,6 +64,7 @@ class Triggers:
         self.drifts: dict[str, Drift] = {}
         self.news = NewsVolume()
         self.sequence = 0
+        self._unregistered = 0
         self._fund_of: dict[str, str] = {}
         self._halts: dict[str, tuple[str, Scope]] = {}  # halt id to the check that it came from
 
@@ -75,9 +78,10 @@ class Triggers:
         if cause.sequence <= self.sequence:
             return []
         self.sequence = cause.sequence
-        if cause.environment in APART:
+        event = fact.event
+        if cause.environment in APART or _is_absurd(event):
             return []
-        return self._fold(fact.event, cause) + self._passed(cause)
+        return self._fold(event, cause) + self._passed(cause)
 
     def unreadable(self, subject: str, payload: bytes, cause: Cause, reason: str) -> list[Event]:
         """Take note of a stored message that is no event: a value that is unknown, never none."""
@@ -90,10 +94,12 @@ class Triggers:
             named = Named()
         if subject == NavMarked.pattern and (fund_id := named.fund_id or named.subject_id):
             known = self.funds.get(fund_id)
-            return known.bad(Bad(f"it cannot be read: {reason}"), cause) if known else []
+            return (
+                known.bad(Bad(f"it cannot be read: {reason[:LONGEST_ID]}"), cause) if known else []
+            )
         if subject == ForecastScored.pattern and (name := named.strategy_id or named.subject_id):
             drift = self.drifts.get(name)
-            return drift.unreadable(reason, cause) if drift else []
+            return drift.unreadable(reason[:LONGEST_ID], cause) if drift else []
         return []
 
     def raised(self) -> Iterator[Finding]:
@@ -106,7 +112,7 @@ class Triggers:
     def _fold(self, event: Event, cause: Cause) -> list[Event]:
         match event:
             case NavMarked():
-                return self._fund(event.fund_id or event.subject_id).mark(event.data, cause)
+                return self._mark(event, cause)
             case ForecastScored():
                 return self._drift(event).score(event.data, cause)
             case StoryPublished():
@@ -131,6 +137,15 @@ class Triggers:
             case HaltRequested():
                 self._note(event)
         return []
+
+    def _mark(self, event: NavMarked, cause: Cause) -> list[Event]:
+        fund_id = event.fund_id or event.subject_id
+        if fund_id not in self.funds:
+            # Whoever makes up names of funds must not fill our memory and the stream.
+            self._unregistered += 1
+            if self._unregistered > MOST_UNREGISTERED:
+                return []
+        return self._fund(fund_id).mark(event.data, cause)
 
     def _fund(self, fund_id: str) -> FundLosses:
         if fund_id not in self.funds:
@@ -186,3 +201,9 @@ class Triggers:
         """Let time pass for values that are in doubt: any stored event says what time it is."""
         doubts = [self.funds[name].doubt for name in sorted(self.funds)]
         return [event for doubt in doubts if doubt.open for event in doubt.passed(cause)]
+
+
+def _is_absurd(event: Event) -> bool:
+    """Whether an id in the envelope is longer than our own findings may carry."""
+    ids = (event.fund_id, event.strategy_id, event.account_id)
+    return any(len(each) > LONGEST_ID for each in ids if each)

@@ -42,6 +42,27 @@ async def test_messages_come_in_order_from_any_sequence_on(nats_server, reader):
     await reader.close()
 
 
+async def test_what_a_filter_leaves_out_is_not_taken_as_missed(
+    nats_server, database, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.0)
+    settings = Site(nats_server, database, tmp_path).settings("limits")
+    async with wire.connection(settings.nats, "limits") as connected:
+        reader = Reader(connected, "MTS", "limits", filtered=True)
+        await reader.rewind(1)
+        last = await fill(nats_server, [(b"mts.v1.news.a", b"", b"{}"), *orders(3)])
+        assert await read_all(reader, 1) == [last - 3]
+        assert not await reader.has_more()
+        rewound = []
+        monkeypatch.setattr(reader, "rewind", rewound.append)
+        for _ in range(3):
+            assert await reader.read(wait_seconds=0.05) == []
+        assert rewound == []
+        await fill(nats_server, [(b"mts.v1.news.a", b"", b"{}")])
+        assert await read_all(reader, 1) == [last + 1]
+        await reader.close()
+
+
 async def test_what_was_not_read_yet_stays_within_bounds(nats_server, reader):
     await fill(nats_server, [(b"mts.v1.big", b"", b"x" * 500_000)] * 60)
     await reader.rewind(1)
