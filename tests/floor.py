@@ -8,7 +8,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,14 @@ import psutil
 from history import History, read_history, read_stream
 from support import NatsHandle, eventually
 
-from operations.adapters import accounts, credentials, orders_of_people, roster_files
+from operations.adapters import (
+    accounts,
+    credentials,
+    orders_of_people,
+    roster_files,
+    stored,
+    wire,
+)
 from operations.adapters.link import Access
 from operations.adapters.orders_of_people import Person
 from operations.adapters.publisher import Publisher
@@ -152,6 +159,16 @@ class Floor:
         await self.order(command)
         return command
 
+    async def cosign(self, resume: ResumeCommanded) -> None:
+        """Let a second person agree to exactly the bytes that the first one signed."""
+        subject = ResumeCommanded.pattern
+        async with wire.connection(self.admin, "cosigner") as client:
+            sent = [each async for each in stored.following(client, "MTS", subject, 1)]
+        payload = next(each.payload for each in sent if resume.event_id.encode() in each.payload)
+        resume_id = resume.data.resume_id
+        command = orders_of_people.cosign("cosigner", resume_id, payload, "looked at by a second")
+        await self.order(command, "cosigner")
+
     # What happened.
 
     @property
@@ -208,11 +225,12 @@ class Floor:
         path = self.tape(oms_id)
         return path.read_bytes().count(b'"do":"send"') if path.exists() else 0
 
-    async def history(self) -> History:
+    async def history(self, skews_ns: Mapping[str, int] | None = None) -> History:
         """Stop the order systems in order and read everything that happened."""
         for name, process in self.processes.items():
             if name in OMS_IDS and process.poll() is None:
                 psutil.Process(process.pid).resume()
                 process.terminate()
                 await asyncio.to_thread(process.wait, 30)
-        return await read_history(self.admin, {oms_id: self.tape(oms_id) for oms_id in OMS_IDS})
+        tapes = {oms_id: self.tape(oms_id) for oms_id in OMS_IDS}
+        return await read_history(self.admin, tapes, skews_ns)

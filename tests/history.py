@@ -35,8 +35,14 @@ class Told(NamedTuple):
 class History:
     """Everything that happened: the stream in order, and the tape of each order system."""
 
-    def __init__(self, told: Sequence[Told], tapes: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(
+        self,
+        told: Sequence[Told],
+        tapes: Mapping[str, Sequence[Any]],
+        skews_ns: Mapping[str, int] | None = None,
+    ) -> None:
         self.told, self.tapes = told, tapes
+        self.skews_ns = skews_ns or {}  # how far ahead the clock of an order system was
         self.requested = {
             each.event.data.halt_id: each.event for each in self.of(HaltRequested)
         }  # the latest request of each; scopes do not differ
@@ -73,7 +79,7 @@ class History:
                 request = self.requested.get(halt_id)
                 if request is None or request.data.mode != "BLOCK_ALL":
                     continue
-                until_ns = self.lifted_ns.get(halt_id, 1 << 63)
+                until_ns = self.lifted_ns.get(halt_id, 1 << 63) + self.skews_ns.get(oms_id, 0)
                 for line in tape:
                     if not isinstance(line, Sent | AmendSent):
                         continue
@@ -187,7 +193,9 @@ def _events(messages: Iterable[Received]) -> Iterable[Told]:
         yield Told(message.sequence or 0, message.at_ns, event)
 
 
-async def read_history(nats: Nats, tapes: Mapping[str, Path]) -> History:
+async def read_history(
+    nats: Nats, tapes: Mapping[str, Path], skews_ns: Mapping[str, int] | None = None
+) -> History:
     """Read everything that happened."""
     lines = {oms_id: list(read_tape(path)) for oms_id, path in tapes.items() if path.exists()}
-    return History(await read_stream(nats), lines)
+    return History(await read_stream(nats), lines, skews_ns)
