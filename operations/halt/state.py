@@ -138,8 +138,10 @@ class Halts:
             self.lifted[halt_id] = min(fact.sequence, self.lifted.get(halt_id, fact.sequence))
             episode = self.active.get(halt_id)
             if episode is not None:
-                self._replace(episode, None)
+                self._remove(episode)
                 freed.append(episode)
+        for scope in {episode.scope for episode in freed}:
+            self._judge(scope)
         return tuple(freed)
 
     def pass_over(self, sequence: int) -> None:
@@ -178,15 +180,22 @@ class Halts:
     def _add(self, episode: Episode, sign: int) -> None:
         self._stored_sum = (self._stored_sum + sign * _number(episode)) % _MODULUS
 
-    def _replace(self, before: Episode | None, after: Episode | None) -> None:
+    def _replace(self, before: Episode | None, after: Episode) -> None:
         if before is not None:
-            del self.active[before.halt_id]
-            del self._by_scope[before.scope][before.halt_id]
-        if after is not None:
-            self.active[after.halt_id] = after
-            self._by_scope.setdefault(after.scope, {})[after.halt_id] = after
-        for scope in {episode.scope for episode in (before, after) if episode is not None}:
-            self._judge(scope)
+            self._remove(before)
+        self.active[after.halt_id] = after
+        self._by_scope.setdefault(after.scope, {})[after.halt_id] = after
+        # A request never makes a mode less strict, so comparing with what counted is enough.
+        verdict, new = self.verdicts.get(after.scope), Verdict(after.mode, after.halt_id)
+        if verdict is None or _strictness(new) > _strictness(verdict):
+            self.verdicts[after.scope] = new
+        # Last, so that a gate that looks in between sees too much stopped, never too little.
+        if before is not None and before.scope != after.scope:
+            self._judge(before.scope)
+
+    def _remove(self, episode: Episode) -> None:
+        del self.active[episode.halt_id]
+        del self._by_scope[episode.scope][episode.halt_id]
 
     def _judge(self, scope: Scope) -> None:
         here = self._by_scope.get(scope)
@@ -194,8 +203,8 @@ class Halts:
             self._by_scope.pop(scope, None)
             self.verdicts.pop(scope, None)
             return
-        strictest = max(here.values(), key=lambda each: (STRICTNESS[each.mode], each.halt_id))
-        self.verdicts[scope] = Verdict(strictest.mode, strictest.halt_id)
+        verdicts = (Verdict(each.mode, each.halt_id) for each in here.values())
+        self.verdicts[scope] = max(verdicts, key=_strictness)
 
 
 def scope_of(event: HaltRequested) -> Scope:
@@ -267,6 +276,10 @@ def _of_both(
 ) -> int | None:
     known = [each for each in (one, other) if each is not None]
     return choose(known) if known else None
+
+
+def _strictness(verdict: Verdict) -> tuple[int, str]:
+    return STRICTNESS[verdict.mode], verdict.halt_id
 
 
 def _number(episode: Episode) -> int:
