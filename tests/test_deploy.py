@@ -208,4 +208,7 @@ async def test_the_services_with_their_own_variables_are_a_fleet(deployed):
 
     await eventually(everything_arrived, 30, "the event is sealed, signed and projected")
     await connection.close()
-    assert all(deployed.is_healthy(worker) for worker in WORKERS)
+    for worker in WORKERS:
+        await eventually(
+            lambda worker=worker: deployed.is_healthy(worker), 30, f"{worker} is healthy"
+        )

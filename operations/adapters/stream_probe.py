@@ -9,13 +9,14 @@ answers it from memory while nothing can be stored.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import nats.errors
 
 from operations.adapters import accounts
 from operations.adapters.wire import WireClient
+from operations.clock import parse_rfc3339
 from operations.halt.signals import Stream
 
 PROBE_SECONDS = 0.9
@@ -25,13 +26,30 @@ NOWHERE = "no-such-stream"
 FULL = frozenset((10023, 10047, 10077))
 
 
-async def probe(client: WireClient, stream: str, who: str) -> Stream:
-    """Return what the stream is good for; `who` names this prober among others."""
+class Probed(NamedTuple):
+    """What the stream is good for, and the server's own time, None when it gave none.
+
+    The time is in ns since 1970: JetStream's times come from that clock, whatever ours says.
+    """
+
+    stream: Stream
+    server_ns: int | None
+
+
+async def probe(client: WireClient, stream: str, who: str) -> Probed:
+    """Try the stream; `who` names this prober among others."""
     refused, stored, info = await asyncio.gather(
         _ask(client, accounts.PROBE_REFUSED, {"Nats-Expected-Stream": NOWHERE}),
         _ask(client, f"{accounts.PROBE_STORED}.{who}", None),
         _ask(client, f"$JS.API.STREAM.INFO.{stream}", None),
     )
+    server_ns = parse_rfc3339(info["ts"]) if info and "ts" in info else None
+    return Probed(_state(refused, stored, info), server_ns)
+
+
+def _state(
+    refused: dict[str, Any] | None, stored: dict[str, Any] | None, info: dict[str, Any] | None
+) -> Stream:
     if refused is None and stored is None and info is None:
         return "unreachable"
     if stored is not None and _code(stored) in FULL:

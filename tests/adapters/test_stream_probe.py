@@ -7,6 +7,7 @@ from pipeline import fill, orders, stream_state
 from support import NatsHandle, eventually
 
 from operations.adapters import accounts, stream_probe, wire
+from operations.clock import now_ns
 from operations.config import Nats
 
 pytestmark = pytest.mark.integration
@@ -17,6 +18,10 @@ def settings(server: NatsHandle) -> Nats:
     return Nats(
         url=server.url, user=user, password=server.password(user), inbox=accounts.inbox(user)
     )
+
+
+async def state(client: wire.WireClient) -> str:
+    return (await stream_probe.probe(client, "MTS", "halt-1")).stream
 
 
 async def change(server: NatsHandle, verb: str, **changes) -> None:
@@ -31,7 +36,7 @@ async def change(server: NatsHandle, verb: str, **changes) -> None:
 async def test_a_stream_that_works_is_ok_and_stays_empty(nats_server):
     async with wire.connection(settings(nats_server), "probe") as client:
         for _ in range(5):
-            assert await stream_probe.probe(client, "MTS", "halt-1") == "ok"
+            assert await state(client) == "ok"
     assert (await stream_state(nats_server))["last_seq"] == 0
     admin = await nats_server.connect()
     found = json.loads((await admin.request("$JS.API.STREAM.INFO.PROBE", b"")).data)["state"]
@@ -43,34 +48,41 @@ async def test_a_limit_that_is_reached_is_full(nats_server):
     await fill(nats_server, orders(3))
     async with wire.connection(settings(nats_server), "probe") as client:
         await change(nats_server, "UPDATE", max_msgs=3)
-        assert await stream_probe.probe(client, "MTS", "halt-1") == "full"
+        assert await state(client) == "full"
         await change(nats_server, "UPDATE", max_msgs=4)
-        assert await stream_probe.probe(client, "MTS", "halt-1") == "ok"
+        assert await state(client) == "ok"
         await change(nats_server, "UPDATE", max_bytes=10)
-        assert await stream_probe.probe(client, "MTS", "halt-1") == "full"
+        assert await state(client) == "full"
 
 
 async def test_a_sealed_stream_is_frozen(nats_server):
     async with wire.connection(settings(nats_server), "probe") as client:
         await change(nats_server, "UPDATE", sealed=True)
-        assert await stream_probe.probe(client, "MTS", "halt-1") == "frozen"
+        assert await state(client) == "frozen"
 
 
 async def test_a_stream_that_is_gone_is_frozen(nats_server):
     async with wire.connection(settings(nats_server), "probe") as client:
         await change(nats_server, "DELETE")
-        assert await stream_probe.probe(client, "MTS", "halt-1") == "frozen"
+        assert await state(client) == "frozen"
 
 
 async def test_a_server_that_says_nothing_is_unreachable(nats_server):
     async with wire.connection(settings(nats_server), "probe") as client:
         nats_server.pause()
         try:
-            assert await stream_probe.probe(client, "MTS", "halt-1") == "unreachable"
+            assert await state(client) == "unreachable"
         finally:
             nats_server.resume()
 
         async def works() -> bool:
-            return await stream_probe.probe(client, "MTS", "halt-1") == "ok"
+            return await state(client) == "ok"
 
         await eventually(works, 10, "it works again")
+
+
+async def test_it_brings_the_time_of_the_server(nats_server):
+    async with wire.connection(settings(nats_server), "probe") as client:
+        before_ns = now_ns()
+        probed = await stream_probe.probe(client, "MTS", "halt-1")
+        assert before_ns <= probed.server_ns <= now_ns()

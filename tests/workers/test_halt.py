@@ -1,0 +1,81 @@
+"""Does a halt worker stop what it is asked to stop, at once, and lift only what people signed?"""
+
+from hashlib import sha256
+
+import pytest
+from halting import (
+    HALTS,
+    REQUESTED,
+    Firm,
+    cosign_order,
+    halt_order,
+    loss,
+    ready,
+    resume_order,
+)
+from support import NatsHandle, eventually
+
+from operations.events.base import encode
+from operations.halt.signals import HEARTBEAT
+
+pytestmark = pytest.mark.integration
+LIFTED = "mts.v1.operations.halt.lifted"
+
+
+@pytest.fixture
+def firm(nats_server: NatsHandle) -> Firm:
+    return Firm(nats_server)
+
+
+async def test_a_person_halts_the_firm_and_two_people_lift_it(firm):
+    async with firm.working() as workers, firm.connected("operator") as person:
+        await ready(*workers)
+        await person.listen(HALTS)
+        await person.send(halt_order("h1"), "operator")
+        heard = await person.hears(REQUESTED, halt_id="h1")
+        assert heard["data"]["requested_by"] == "operator"
+        await eventually(lambda: holds(firm, {"h1"}), message="it is stored")
+
+        resume = resume_order("r1", "h1")
+        await person.send(resume, "operator")
+        await person.hears("mts.v1.operations.halt.resume_requested", resume_id="r1")
+        digest = sha256(encode(resume)).hexdigest()
+        await person.send(cosign_order("r1", digest), "cosigner")
+        lifted = await person.hears(LIFTED, resume_id="r1")
+        assert lifted["data"]["signed_by"] == ["operator", "cosigner"]
+        await eventually(lambda: holds(firm, set()), message="it is lifted")
+
+
+async def test_a_finding_halts_a_fund_and_one_person_lifts_it(firm):
+    async with (
+        firm.working() as workers,
+        firm.connected("limits") as limits,
+        firm.connected("operator") as person,
+    ):
+        await ready(*workers)
+        await person.listen(HALTS)
+        await limits.send(loss("alpha"), "service-limits")
+        heard = await person.hears(REQUESTED, reason_code="DAILY_LOSS")
+        assert heard["fund_id"] == "alpha"
+        halt_id = heard["data"]["halt_id"]
+        await eventually(lambda: holds(firm, {halt_id}))
+        await person.send(resume_order("r1", halt_id), "operator")
+        await person.hears(LIFTED, resume_id="r1")
+        await eventually(lambda: holds(firm, set()))
+
+
+async def holds(firm: Firm, halt_ids: set[str]) -> bool:
+    return await firm.active() == halt_ids
+
+
+async def test_each_second_it_says_what_holds(firm):
+    async with firm.working() as workers, firm.connected("operator") as person:
+        await person.listen(HEARTBEAT)
+        await ready(*workers)
+        await eventually(lambda: len(person.heard) >= 2)
+        first, second = (beat for _, beat in person.heard[:2])
+        assert second["count"] == first["count"] + 1
+        assert (second["worker"], second["active"]) == ("halt-1", 0)
+        await person.listen(HALTS)
+        await person.send(halt_order("h1"), "operator")
+        await eventually(lambda: any(beat.get("active") == 1 for _, beat in person.heard))

@@ -1,0 +1,197 @@
+"""Decides halts: hears every ask, answers at once, and keeps everybody's right to trade alive.
+
+Several may run: each decides everything by itself, and deciding twice is deciding once. It hears
+on core subscriptions, so a halt waits for no disk; it reads the stream for what lifts and for what
+it missed. Each second it says what it holds to be halted and what the stream is good for.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+
+from operations.adapters import judge, service_bus, wire
+from operations.adapters.follower import Follower
+from operations.adapters.halt_bus import HaltBus
+from operations.adapters.halt_decider import HaltDecider
+from operations.adapters.halt_journal import HaltJournal
+from operations.adapters.halt_pulse import Pulse
+from operations.adapters.judge import Received
+from operations.adapters.wire import WireClient
+from operations.clock import NANOSECONDS, monotonic_ns
+from operations.errors import Rejected, Retryable
+from operations.halt.signals import BEAT_SECONDS
+from workers.runtime import WORKER, Runtime
+
+NAME = "halt"
+TICK_SECONDS = 0.2
+CONNECT_AGAIN_SECONDS = 0.25
+SUBJECTS = (
+    "mts.v1.operations.finding.*.*",
+    "mts.v1.operations.command.*",
+    "mts.v1.operations.halt.>",
+    "mts.v1.operations.roster.published",
+    "ops.v1.oms.lease.*",
+)
+
+
+async def run(runtime: Runtime) -> None:
+    """Decide halts until the process is asked to stop."""
+    settings = runtime.settings
+    name = f"{NAME}-{settings.halt.instance}"
+    folder = settings.halt_journal_path
+    with HaltJournal(folder, name) as journal:
+        judging = judge.for_service(settings, folder / f"{name}-roster.json")
+        client = await _connect(runtime, name)
+        try:
+            bus = HaltBus(client, settings.nats.stream, service_bus.signer(settings), judging)
+            decider = HaltDecider(settings, judging, bus, journal)
+            follower = Follower(client, settings.nats.stream, name)
+            pulse = Pulse(settings, client, bus)
+            await Loop(runtime, bus, decider, follower, pulse).run()
+        finally:
+            await wire.close(client)
+
+
+async def _connect(runtime: Runtime, name: str) -> WireClient:
+    """Connect as soon as the server is there: every order system waits for a heartbeat."""
+    while True:
+        try:
+            return await wire.connect(runtime.settings.nats, name)
+        except Retryable as error:
+            runtime.condition(WORKER, ok=False, detail=str(error))
+            await runtime.pause(CONNECT_AGAIN_SECONDS)
+            if runtime.stopping.is_set():
+                raise
+
+
+class Loop:
+    """What a halt worker does at the same time; the first trouble of one ends all."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        bus: HaltBus,
+        decider: HaltDecider,
+        follower: Follower,
+        pulse: Pulse,
+    ) -> None:
+        self._runtime, self._metrics = runtime, runtime.once(Metrics)
+        self._bus, self._decider, self._follower, self._pulse = bus, decider, follower, pulse
+        self._heard: asyncio.Queue[tuple[Received, int]] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Work until the process is asked to stop; raises Retryable when the connection is lost."""
+        await self._bus.listen(
+            SUBJECTS, lambda received: self._heard.put_nowait((received, monotonic_ns()))
+        )
+        works = (self._hear(), self._read(), self._settle(), self._tick(), self._probe())
+        await _first((*works, self._beat(), self._stopped()))
+
+    async def _hear(self) -> None:
+        decider = self._decider
+        while True:
+            received, arrived_ns = await self._heard.get()
+            before = decider.requests
+            await decider.handle(received)
+            if decider.requests > before:
+                self._metrics.decision.observe((monotonic_ns() - arrived_ns) / NANOSECONDS)
+
+    async def _read(self) -> None:
+        decider = self._decider
+        while True:
+            found = await self._follower.read()
+            for delivery in found:
+                with suppress(Rejected):  # a subject that is no text is no event
+                    await decider.handle(judge.stored(delivery))
+            if found and decider.folded:
+                await decider.due()
+            if not found and not decider.folded and await self._follower.at_end():
+                await decider.read_everything()
+            if self._follower.problem:
+                await asyncio.sleep(TICK_SECONDS)
+
+    async def _settle(self) -> None:
+        while True:
+            await self._decider.settled(await self._bus.settle())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._decider.refresh_roster()
+            await self._decider.due()
+            self._metrics.note(self._decider, self._bus, self._pulse)
+            self._say_how_it_is()
+
+    async def _probe(self) -> None:
+        while True:
+            await self._pulse.probe(self._decider)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _beat(self) -> None:
+        while True:
+            await self._pulse.beat(self._decider)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _stopped(self) -> None:
+        await self._runtime.stopping.wait()
+
+    def _say_how_it_is(self) -> None:
+        desk, stream = self._decider.desk, self._pulse.stream
+        if not self._decider.folded:
+            detail = f"halts are decided, nothing is lifted: {self._follower.problem or 'reading'}"
+        else:
+            detail = f"{len(desk.halts.active)} halts are active; the stream is {stream}"
+        ok = self._decider.folded and stream == "ok" and not self._follower.problem
+        self._runtime.condition(WORKER, ok=ok, detail=detail)
+
+
+async def _first(works: tuple[Coroutine[Any, Any, None], ...]) -> None:
+    """Run until the first of some works ends, end the others, and raise what it raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Metrics:
+    """What the halt worker tells Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.decision = Histogram(
+            "halt_decision_seconds",
+            "From the arrival of an ask until its halt was published",
+            buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0),
+            registry=registry,
+        )
+        self._blocking = Gauge(
+            "halt_blocking_seconds",
+            "From the newest request until an order system said that it blocks",
+            ["oms"],
+            registry=registry,
+        )
+        self._active = Gauge("halts_active", "Halts that are not over", registry=registry)
+        self._unstored = Gauge(
+            "halt_unstored_events", "Decisions that the stream has not taken yet", registry=registry
+        )
+        self._stream = Gauge("halt_stream_ok", "1 when the stream stores", registry=registry)
+
+    def note(self, decider: HaltDecider, bus: HaltBus, pulse: Pulse) -> None:
+        """Record how it is now."""
+        desk = decider.desk
+        self._active.set(len(desk.halts.active))
+        self._unstored.set(len(bus.unstored))
+        self._stream.set(pulse.stream == "ok")
+        newest = next(reversed(desk.halts.active), None)
+        if newest is None:
+            return
+        for row in desk.coverage.of(newest, desk.expected_by(newest), decider.now_ns).rows:
+            if row.round_trip_ms is not None:
+                self._blocking.labels(row.oms_id).set(row.round_trip_ms / 1000)
