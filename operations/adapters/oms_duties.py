@@ -1,0 +1,319 @@
+"""What an order system does when a halt reaches it: block, prove it, say so, cancel, remember.
+
+Blocking comes first and waits for nothing. That it blocks is said only after an order of this very
+scope was really denied by the gate that all orders pass. What must not be forgotten or done twice
+is written by a thread meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from operations.adapters.oms_cancels import Canceller, Cancels, OrderSystem
+from operations.adapters.oms_link import Outbox
+from operations.adapters.oms_memory import HeardHalt, Memory, MemoryFile
+from operations.clock import monotonic_ns
+from operations.events.base import Event
+from operations.events.commands import CancelAllCommanded
+from operations.events.halts import Acknowledgement, Halt, HaltAcknowledged, HaltRequested, Phase
+from operations.halt.book import Open
+from operations.halt.gate import Gate
+from operations.halt.state import FIRM, Episode, Fact, Scope
+from operations.halt.verdicts import HALTED, Denial
+
+Via = Literal["core", "stream", "snapshot", "file"]
+Which = Literal["increasing", "all"]
+REFUSALS_KEPT = 1000
+UNPROTECTED = "unprotected"  # name of the cancels after a long time without a lease
+
+
+class Voice:
+    """Acknowledges in the name of one order system."""
+
+    def __init__(self, oms_id: str, outbox: Outbox) -> None:
+        self._oms_id = oms_id
+        self._outbox = outbox
+
+    def say(
+        self, halt_id: str, phase: Phase, via: Via, cause: Event | None, **more: object
+    ) -> None:
+        """Acknowledge a phase of a halt; `more` are further fields of the acknowledgement."""
+        data = msgspec.convert(
+            {"oms_id": self._oms_id, "halt_id": halt_id, "phase": phase, "via": via, **more},
+            Acknowledgement,
+        )
+        self._outbox.put(
+            HaltAcknowledged(
+                subject_id=halt_id,
+                fund_id=cause.fund_id if cause else None,
+                strategy_id=cause.strategy_id if cause else None,
+                environment=cause.environment if cause else "live",
+                causation_id=cause.event_id or None if cause else None,
+                data=data,
+            )
+        )
+
+
+class Duties:
+    """Everything that one order system owes to a halt. For the event loop only."""
+
+    def __init__(self, gate: Gate, memory: MemoryFile, voice: Voice, system: OrderSystem) -> None:
+        self.voice = voice
+        self.canceller = Canceller(system, gate.is_open)
+        self._gate = gate
+        self._memory = memory
+        self._writing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refused: dict[str, None] = {}
+
+    def obey(self, fact: Fact, via: Via, received_ns: int) -> Episode | None:
+        """Take a halt: from now on it blocks. Returns the episode if that changed anything."""
+        event = fact.event
+        assert isinstance(event, HaltRequested)
+        halt_id = event.data.halt_id
+        before = self._gate.halts.active.get(halt_id)
+        episode = self._gate.request(fact)
+        if episode is None or (before is not None and before.mode == episode.mode):
+            return episode
+        self.block(episode, event, via, received_ns)
+        if fact.sequence is None:
+            self.remember(lambda memory: _with_heard(memory, episode, event))
+        return episode
+
+    def block(self, episode: Episode, event: HaltRequested, via: Via, received_ns: int) -> None:
+        """Prove that a halt blocks, acknowledge it, and begin with the cancels that it asks for."""
+        halt_id = episode.halt_id
+        denied = self._probe(episode.scope)
+        self.voice.say(halt_id, "RECEIVED", via, event)
+        if isinstance(denied, Denial):
+            entries = self._gate.open_orders(episode.scope, "all")
+            self.voice.say(
+                halt_id,
+                "BLOCKING",
+                via,
+                event,
+                to_block_us=max(0, monotonic_ns() - received_ns) // 1000,
+                open_before=len(entries),
+                unknown_in_flight=sum(entry.stage == "sent" for entry in entries),
+            )
+            self.remember(lambda memory: self._with_blocking(memory, halt_id))
+        else:
+            reason = "an order of the halted scope passed the gate; everything is blocked now"
+            self.voice.say(halt_id, "REFUSED", via, event, reason=reason)
+        if event.data.cancel_orders != "none":
+            self._cancel_for(event.data, episode.scope, event, via, received_ns)
+
+    def refuse(self, event: HaltRequested, via: Via, reason: str) -> None:
+        """Say once for each halt that it is not obeyed, and why."""
+        halt_id = event.data.halt_id
+        if halt_id in self._refused or halt_id in self._gate.halts.active:
+            return
+        self._refused[halt_id] = None
+        if len(self._refused) > REFUSALS_KEPT:
+            del self._refused[next(iter(self._refused))]
+        self.voice.say(halt_id, "REFUSED", via, event, reason=reason[:500])
+
+    def lifted(self, episodes: tuple[Episode, ...]) -> None:
+        """Note that halts are over: no more orders are looked for in their scopes."""
+        for episode in episodes:
+            self.canceller.end(episode.halt_id)
+            self.canceller.end(f"flatten {episode.halt_id}")
+
+    def cancel_all(self, event: CancelAllCommanded, scope: Scope, via: Via, at_ns: int) -> None:
+        """Cancel the orders of a scope that are open now, as a person ordered, once."""
+        key = event.data.halt_id or event.data.command_id
+        entries = self._gate.open_orders(scope, "all")
+
+        async def work() -> None:
+            if await self.begin(key, "cancel_all"):
+                self._cancel(key, lambda: entries, event, via, at_ns, fixed=True)
+
+        self.later(work())
+
+    def cancel_unprotected(self) -> None:
+        """Cancel what is not protective, because nobody can say any more what is halted."""
+
+        def find() -> tuple[Open, ...]:
+            return self._gate.open_orders(FIRM, "increasing")
+
+        self.canceller.start(
+            Cancels(
+                name=UNPROTECTED,
+                halt_id="",
+                received_ns=monotonic_ns(),
+                find=find,
+                sent=_nothing,
+                done=_nothing,
+                orders={},
+            )
+        )
+
+    def protected(self) -> None:
+        """Stop looking for such orders: it is known again what is halted."""
+        self.canceller.end(UNPROTECTED)
+
+    def cancel_accounts(self, halt_id: str, account_ids: frozenset[str], event: Event) -> None:
+        """Cancel every open order of some accounts, as the first step of a flatten."""
+
+        def find() -> tuple[Open, ...]:
+            entries = self._gate.open_of(account_ids)
+            return tuple(entry for entry in entries if entry.order.exit_of != halt_id)
+
+        name = f"flatten {halt_id}"
+        self._cancel(halt_id, find, event, "stream", monotonic_ns(), name=name)
+
+    def remember(self, change: Callable[[Memory], Memory]) -> None:
+        """Change the memory soon, in a thread: nothing waits for it."""
+        self.later(self.write(change))
+
+    async def write(self, change: Callable[[Memory], Memory]) -> None:
+        """Change the memory; on the disk when this returns."""
+        async with self._writing:
+            await asyncio.to_thread(self._memory.save, change(self._memory.now))
+
+    async def begin(self, halt_id: str, deed: str) -> bool:
+        """Note on the disk that something is about to be done; False if it was begun before."""
+        async with self._writing:
+            return await asyncio.to_thread(self._memory.do_once, halt_id, deed)
+
+    def was_done(self, halt_id: str, deed: str) -> bool:
+        """Whether something was begun for a halt, in this run or an earlier one."""
+        return self._memory.was_done(halt_id, deed)
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in a task that is kept until it is done."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Finish writing and stop everything else."""
+        await self.canceller.close()
+        async with self._writing:
+            pass
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _with_blocking(self, memory: Memory, halt_id: str) -> Memory:
+        """Return the memory with one more halt acknowledged, and without what is over."""
+        halts = self._gate.halts
+        kept = tuple(each for each in memory.blocking if each in halts.active and each != halt_id)
+        heard = tuple(each for each in memory.heard if halts.stored(each.halt_id) is None)
+        heard = tuple(each for each in heard if each.halt_id not in halts.lifted)
+        return msgspec.structs.replace(memory, blocking=(*kept, halt_id), heard=heard)
+
+    def _probe(self, scope: Scope) -> Denial | None:
+        verdict = self._gate.probe(scope)
+        if isinstance(verdict, Denial) and verdict.code in HALTED:
+            return verdict
+        self._gate.hold("GATE_ERROR", "BLOCK_ALL", f"the gate let a probe pass in {scope}")
+        return None
+
+    def _cancel_for(
+        self, halt: Halt, scope: Scope, event: HaltRequested, via: Via, received_ns: int
+    ) -> None:
+        """Cancel what a halt asks for, and what the venue accepts late.
+
+        Where only reducing orders pass, those that were accepted after the halt may stay.
+        """
+        which: Which = "all" if halt.cancel_orders == "all" else "increasing"
+        before = {entry.order.order_id for entry in self._gate.open_orders(scope, "all")}
+        every = halt.mode == "BLOCK_ALL" or which == "increasing"
+
+        def find() -> tuple[Open, ...]:
+            return tuple(
+                entry
+                for entry in self._gate.open_orders(scope, which)
+                if not entry.order.exit_of and (every or entry.order.order_id in before)
+            )
+
+        self._cancel(halt.halt_id, find, event, via, received_ns)
+
+    def _cancel(
+        self,
+        key: str,
+        find: Callable[[], tuple[Open, ...]],
+        event: Event,
+        via: Via,
+        received_ns: int,
+        *,
+        name: str = "",
+        fixed: bool = False,
+    ) -> None:
+        def sent(cancels: Cancels) -> None:
+            more = {
+                "to_cancel_sent_ms": cancels.milliseconds,
+                "open_before": cancels.open_before,
+                "unknown_in_flight": cancels.unknown_in_flight,
+            }
+            self.later(self._say_once(key, "CANCEL_SENT", via, event, more))
+
+        def done(cancels: Cancels) -> None:
+            more = {
+                "to_cancel_confirmed_ms": cancels.milliseconds,
+                "canceled": len(cancels.orders),
+            }
+            self.later(self._say_once(key, "CANCEL_CONFIRMED", via, event, more))
+            if fixed:
+                self.canceller.end(cancels.name)
+
+        self.canceller.start(
+            Cancels(
+                name=name or key,
+                halt_id=key,
+                received_ns=received_ns,
+                find=find,
+                sent=sent,
+                done=done,
+                orders={},
+            )
+        )
+
+    async def _say_once(
+        self, key: str, phase: Phase, via: Via, event: Event, more: Mapping[str, object]
+    ) -> None:
+        if await self.begin(key, phase):
+            self.voice.say(key, phase, via, event, **more)
+
+
+def _nothing(_cancels: Cancels) -> None:
+    """Say nothing: no halt asked for these cancels."""
+
+
+def _with_heard(memory: Memory, episode: Episode, event: HaltRequested) -> Memory:
+    known = tuple(each for each in memory.heard if each.halt_id != episode.halt_id)
+    heard = HeardHalt(
+        halt_id=episode.halt_id,
+        level=episode.scope.level,
+        scope_id=episode.scope.id,
+        mode=episode.mode,
+        reason_code=episode.reason_code,
+        reason=episode.reason,
+        requested_by=episode.requested_by,
+        requested_at=episode.requested_at,
+        event_id=event.event_id,
+    )
+    return msgspec.structs.replace(memory, heard=(*known, heard))
+
+
+def request_again(heard: HeardHalt) -> HaltRequested:
+    """Return the request of a halt that was obeyed before this start."""
+    return HaltRequested(
+        event_id=heard.event_id,
+        timestamp=heard.requested_at,
+        actor=heard.requested_by,
+        subject_id=heard.halt_id,
+        fund_id=heard.scope_id if heard.level == "FUND_HALT" else None,
+        strategy_id=heard.scope_id if heard.level == "STRATEGY_HALT" else None,
+        data=Halt(
+            halt_id=heard.halt_id,
+            level=heard.level,
+            mode=heard.mode,
+            reason_code=heard.reason_code,
+            reason=heard.reason,
+            requested_by=heard.requested_by,
+        ),
+    )
