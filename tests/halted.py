@@ -20,6 +20,7 @@ def opened_gate(oms_id: str, clock: Callable[[], int], halts: Halts | None = Non
     for episode in (halts or Halts()).active.values():
         gate.request(commanded(episode.halt_id, episode.scope, episode.mode))
     gate.unhold("BOOTING")
+    gate.renew(1 << 62)
     return gate
 
 

@@ -53,6 +53,11 @@ class Desk:
         """What is held, by account and symbol."""
         return self._state.positions
 
+    @property
+    def published(self) -> int:
+        """How many of its events are in the stream, as far as the tape knows."""
+        return self._state.published
+
     # Time.
 
     def restore(self, now_ns: int) -> None:

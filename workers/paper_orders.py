@@ -32,7 +32,7 @@ from operations.events.orders import (
 from operations.events.orders import Order as OrderData
 from operations.events.positions import PositionChange, PositionChanged
 from operations.halt.book import Order as GateOrder
-from operations.simulation.order_flow import FUNDS, Wish
+from operations.simulation.order_flow import FUNDS, OMS_IDS, Wish, seats
 from operations.simulation.venue import Answer, Ticket
 from operations.simulation.writer import money, quantity
 from workers.paper_tape import Wanted
@@ -40,6 +40,8 @@ from workers.paper_tape import Wanted
 RULE = "paper-oms/v1"
 VENUE = "PAPER"
 CURRENCY = "USD"
+# An exit names no strategy; what it does to a position is still the strategy's business.
+OWNERS = {seat.account_id: seat.strategy_id for oms_id in OMS_IDS for seat in seats(oms_id)}
 Stage = Literal["queued", "armed", "sent", "working", "ended"]
 
 
@@ -224,7 +226,7 @@ class Scribe:
             subject_id=wanted.ticket.symbol if position else order.order_id,
             environment=FUNDS.get(wanted.fund_id, "live"),
             fund_id=wanted.fund_id,
-            strategy_id=wanted.strategy_id,
+            strategy_id=wanted.strategy_id or OWNERS.get(wanted.ticket.account_id),
             account_id=wanted.ticket.account_id,
             order_id=order.order_id,
             data=data,
