@@ -103,16 +103,20 @@ REQUIRED = ("event_id", "timestamp", "actor")  # may be empty only until the pub
 EventT = TypeVar("EventT", bound=Event)
 
 _encoder = msgspec.json.Encoder()
+_EXPONENT = re.compile(rb"E[+-]")  # how Python prints decimals beyond 1E-6, and with zeros left out
 
 
 def encode(event: Event) -> bytes:
-    """Write an event as one JSON object: money and quantity as decimal strings, no defaults.
+    """Write an event as one JSON object without defaults; no decimal has an exponent.
 
     Raises Rejected when event_id, timestamp or actor are empty or a text is not valid Unicode.
     """
     _require(event)
     try:
-        return _encoder.encode(event)
+        raw = _encoder.encode(event)
+        if not _EXPONENT.search(raw):
+            return raw
+        return _encoder.encode(_plain(msgspec.to_builtins(event, builtin_types=(Decimal,))))
     except UnicodeError as error:
         raise Rejected(f"{event.pattern} cannot be written: {error}") from error
 
@@ -128,6 +132,8 @@ def read(kind: type[EventT], payload: bytes) -> EventT:
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise Rejected(f"not a {kind.__name__}: {error}") from error
     _require(event)
+    if _ODD_NUMBER.search(payload):
+        _require_decimal_texts(event, json.loads(payload), "")
     if not _exists(event.timestamp):
         raise Rejected(f"timestamp {event.timestamp!r} does not exist")
     return event
@@ -172,6 +178,41 @@ def _require(event: Event) -> None:
     if not (event.event_id and event.timestamp and event.actor):
         empty = [name for name in REQUIRED if not getattr(event, name)]
         raise Rejected(f"{event.pattern} lacks {', '.join(empty)}, which every event must have")
+
+
+def _plain(value: Any) -> Any:
+    """Return the same without exponents in decimals."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Decimal) and "E" in str(value):
+        return f"{value:f}" if value else "0"
+    return value
+
+
+# Python reads more as a decimal than the contract allows: 1_000, spaces, digits of any script.
+# A text that begins like a number and goes on in such a way is rare; only then each is looked at.
+DECIMAL_PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$(?!\n)"
+_DECIMAL = re.compile(DECIMAL_PATTERN)
+_ODD_NUMBER = re.compile(rb'"[0-9.eE+-]*[_\s\\\x80-\xff]')
+
+
+def _require_decimal_texts(value: Any, raw: Any, name: str) -> None:
+    """Raise Rejected where a decimal was read from a text that the contract does not allow."""
+    if isinstance(value, Decimal):
+        if isinstance(raw, str) and not _DECIMAL.search(raw):
+            raise Rejected(f"{name} is {raw[:60]!r}: not a decimal as the contract writes it")
+    elif isinstance(value, Struct):
+        for each in value.__struct_fields__:
+            if each in raw:
+                _require_decimal_texts(getattr(value, each), raw[each], each)
+    elif isinstance(value, tuple | list):
+        for each, its_raw in zip(value, raw, strict=True):
+            _require_decimal_texts(each, its_raw, name)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            _require_decimal_texts(each, raw[key], name)
 
 
 # One token per string or bracket. An unterminated string runs to the end, so this stays linear.

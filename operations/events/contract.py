@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from operations.events.base import MAX_BYTES, REQUIRED, Event
+from operations.events.base import DECIMAL_PATTERN, MAX_BYTES, REQUIRED, Event
 from operations.events.subjects import ALL
 
 ASYNCAPI = "asyncapi.json"
@@ -18,7 +18,7 @@ TABLE = "events.md"
 DECIMAL = {
     "type": ["string", "number"],
     "format": "decimal",
-    "pattern": r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$(?!\n)",
+    "pattern": DECIMAL_PATTERN,
 }
 HEADERS = {
     "type": "object",

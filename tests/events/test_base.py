@@ -1,15 +1,21 @@
 """What is refused when an event is read, and what may never be built."""
 
 import json
+import re
 from decimal import Decimal
 
+import msgspec
 import pytest
-from hypothesis import given
+from golden_events import golden
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from operations.errors import Rejected
 from operations.events.base import (
+    DECIMAL_PATTERN,
     MAX_BYTES,
+    MAX_DECIMAL_DIGITS,
+    _plain,
     check_form,
     derived_id,
     encode,
@@ -51,7 +57,14 @@ def test_the_example_of_the_contract_is_read():
     [
         ("100", "100"),
         ("0.1", "0.1"),
-        ("1e2", "1E+2"),
+        ("1e2", "100"),
+        ("1e-8", "0.00000001"),
+        ("-0.00000150", "-0.00000150"),
+        ("1.25E+4", "12500"),
+        ("0E-8", "0"),
+        ("0e5", "0"),
+        ("0.00", "0.00"),
+        ('"+.5"', "0.5"),
         ('"12.50"', "12.50"),
         ("12345678901234567890.123456789", "12345678901234567890.123456789"),
     ],
@@ -107,6 +120,67 @@ def test_what_breaks_the_contract_is_rejected_with_its_reason(raw, reason):
         decode(SUBJECT, raw)
 
 
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**40), max_value=10**40)
+    | st.builds(
+        Decimal, st.from_regex(r"-?[0-9]{1,9}(\.[0-9]{1,12})?E[+-]?[0-9]{1,2}", fullmatch=True)
+    ),
+    st.sampled_from(["AAPL", "E-1", '"E+2"', "1E-8"]),
+)
+def test_every_decimal_that_is_written_is_read_again_and_has_no_exponent(value, symbol):
+    assume(abs(value.adjusted()) <= MAX_DECIMAL_DIGITS)
+    order = Order(symbol=symbol, side="buy", quantity=value, limit_price=value, currency="USD")
+    event = msgspec.structs.replace(decode(SUBJECT, payload()), data=order)
+    raw = encode(event)
+    assert read(OrderSubmitted, raw) == event
+    written = json.loads(raw)["data"]
+    assert written["symbol"] == symbol
+    for name in ("quantity", "limit_price"):
+        assert re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", written[name])
+
+
+@pytest.mark.parametrize("subject", golden())
+def test_an_event_without_exponents_is_written_the_same_both_ways(subject):
+    event = decode(subject, golden()[subject])
+    plain = _plain(msgspec.to_builtins(event, builtin_types=(Decimal,)))
+    assert msgspec.json.encode(plain) == encode(event) == golden()[subject]
+
+
+@given(
+    st.text("0123456789_+-.eE \t\n\u0661\uff12", min_size=1, max_size=8)
+    | st.from_regex(r"[0-9]{1,3}[_. ][0-9]{1,3}", fullmatch=True)
+)
+@example("1_000").via("read by Python")
+@example(" 7").via("read by Python")
+@example("7\n").via("read by Python")
+@example("\u0661").via("read by Python")
+@example("1e1_0").via("read by Python")
+@example("+.5e-1").via("allowed")
+def test_a_decimal_is_read_exactly_from_the_texts_of_the_contract(text):
+    as_it_is = json.dumps(json.loads(with_data(quantity=text)), ensure_ascii=False).encode()
+    for raw in (with_data(quantity=text), as_it_is):
+        try:
+            decode(SUBJECT, raw)
+        except Rejected:
+            if re.search(DECIMAL_PATTERN, text):
+                assert abs(Decimal(text).adjusted()) > MAX_DECIMAL_DIGITS
+        else:
+            assert re.search(DECIMAL_PATTERN, text)
+
+
+def test_texts_that_are_no_decimals_may_look_as_they_like():
+    event = decode(SUBJECT, with_data(symbol="1_000", tags=["1_000"]))
+    assert event.data.symbol == "1_000"
+
+
+def test_a_decimal_in_a_list_of_parts_is_looked_at_too():
+    subject = next(each for each in golden() if b'"holdings":[{' in golden()[each])
+    raw = golden()[subject]
+    assert decode(subject, raw.replace(b'"quantity":"100"', b'"quantity":"1e2"'))
+    with pytest.raises(Rejected, match="quantity is '1_00': not a decimal"):
+        decode(subject, raw.replace(b'"quantity":"100"', b'"quantity":"1_00"'))
+
+
 @pytest.mark.parametrize("name", ["event_id", "timestamp", "actor", "subject_id", "data"])
 def test_a_required_field_that_is_missing_is_named(name):
     raw = json.dumps({key: value for key, value in VALID.items() if key != name}).encode()
@@ -128,8 +202,6 @@ def test_an_event_on_the_subject_of_another_check_is_rejected(golden_findings):
 
 @pytest.fixture
 def golden_findings():
-    from golden_events import golden
-
     subject = "mts.v1.operations.finding.vpin.raised"
     return subject, golden()[subject]
 
