@@ -1,7 +1,7 @@
 """Does everybody who has heard the same hold the same, in whatever order it was heard?"""
 
 import pytest
-from halting import FUND, STRATEGY, fact, lift_of, requested, resume_command, signed
+from halt_cases import FUND, STRATEGY, fact, lift_of, requested, resume_command, signed
 from hypothesis import given
 from hypothesis import strategies as st
 
