@@ -29,7 +29,11 @@ class OrderSystem(Protocol):
         """
 
     async def send_exit(self, order: Order) -> None:
-        """Send this order of a flatten on the ordinary path: both checks, then the venue."""
+        """Send this order of a flatten on the ordinary path: both checks, then the venue.
+
+        After a restart it may be asked for again. An order id is sent once in its life: an order
+        system that has sent it before, in any run, sends nothing.
+        """
 
 
 class Cancels(Struct, kw_only=True):

@@ -14,7 +14,7 @@ import msgspec
 from operations.adapters.oms_cancels import Canceller, Cancels, OrderSystem
 from operations.adapters.oms_link import Outbox
 from operations.adapters.oms_memory import HeardHalt, Memory, MemoryFile
-from operations.clock import monotonic_ns
+from operations.clock import monotonic_ns, now_ns
 from operations.events.base import Event
 from operations.events.commands import CancelAllCommanded
 from operations.events.halts import Acknowledgement, Halt, HaltAcknowledged, HaltRequested, Phase
@@ -104,6 +104,20 @@ class Duties:
             self.voice.say(halt_id, "REFUSED", via, event, reason=reason)
         if event.data.cancel_orders != "none":
             self._cancel_for(event.data, episode.scope, event, via, received_ns)
+
+    def resume(self, episode: Episode, event: HaltRequested, now_ns: int) -> None:
+        """Obey a halt that was found in the stream at the start, as far as that is not done."""
+        if episode.halt_id not in self._memory.now.blocking:
+            self.block(episode, event, "stream", now_ns)
+        elif event.data.cancel_orders != "none" and not self.was_done(
+            episode.halt_id, "CANCEL_CONFIRMED"
+        ):
+            self._cancel_for(event.data, episode.scope, event, "stream", now_ns)
+
+    def restore(self) -> None:
+        """Obey again, before anything is read, the halts that the stream may lack."""
+        for heard in self._memory.now.heard:
+            self._gate.request(Fact(request_again(heard), None, now_ns(), ""))
 
     def refuse(self, event: HaltRequested, via: Via, reason: str) -> None:
         """Say once for each halt that it is not obeyed, and why."""

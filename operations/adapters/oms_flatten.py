@@ -1,8 +1,8 @@
 """A signed order to close paper positions: block, cancel, confirmed, exit, verified flat, once.
 
 Each step waits for the one before, because a resting order that is forgotten fills later and opens
-what was just closed. An exit is noted on the disk before it is sent, so a restart in the middle
-goes on with the symbols that were not begun and sends no exit twice.
+what was just closed. The id of an exit follows from halt, account and symbol, and an order system
+sends an id once in its life: so a restart in the middle goes on, and no exit is sent twice.
 """
 
 import asyncio
@@ -84,8 +84,7 @@ class Flattener:
         """Send the one order that closes a position; returns what went wrong."""
         account, position = self._gate.registry.accounts[line.account_id], line.position
         assert position is not None
-        if not await self._duties.begin(halt_id, f"exit {line.account_id} {line.symbol}"):
-            return ""
+        await self._duties.begin(halt_id, f"exit {line.account_id} {line.symbol}")
         self._gate.permit_exit(halt_id, line.account_id, line.symbol)
         order = Order(
             order_id=derived_id(halt_id, "exit", f"{line.account_id} {line.symbol}", 0),

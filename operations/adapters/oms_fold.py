@@ -77,6 +77,7 @@ class Fold:
         clock: BusClock, outbox: Outbox,
     ) -> None:  # fmt: skip
         self.live = False
+        self.requests: dict[str, HaltRequested] = {}  # the newest of each active halt
         self.listening_since_ns = 0
         self.problem = ""
         self.refused = 0
@@ -115,6 +116,12 @@ class Fold:
     def go_live(self) -> None:
         """Say that the stream was read to its end: what had to wait for that is done now."""
         self.live = True
+        now_ns = monotonic_ns()
+        self._lease.begin(self._gate.halts.state_hash, now_ns)
+        self._gate.renew(self._lease.until_ns)
+        for halt_id, event in self.requests.items():
+            if episode := self._gate.halts.active.get(halt_id):
+                self._duties.resume(episode, event, now_ns)
         deferred, self._deferred = self._deferred, []
         for heard in deferred:
             self._kinds[type(heard.fact.event)](heard)
@@ -197,6 +204,10 @@ class Fold:
         self._gate.renew(self._lease.until_ns)
 
     def _halt(self, heard: Heard) -> None:
+        event = heard.fact.event
+        assert isinstance(event, HaltRequested)
+        if event.data.halt_id not in self._gate.halts.lifted:
+            self.requests[event.data.halt_id] = event
         if self.live or heard.fact.sequence is None:
             self._duties.obey(heard.fact, heard.via, heard.received_ns)
         else:
@@ -210,7 +221,10 @@ class Fold:
         judge_lift(
             fact, self._gate.halts, Trust(judge.watch.roster, judge.origin, judge.environment)
         )
-        self._duties.lifted(self._gate.lift(fact))
+        freed = self._gate.lift(fact)
+        self._duties.lifted(freed)
+        for episode in freed:
+            self.requests.pop(episode.halt_id, None)
 
     def _command_halt(self, heard: Heard) -> None:
         event = heard.fact.event

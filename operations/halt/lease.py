@@ -57,6 +57,11 @@ class Lease:
         for each in waiting:
             self._weigh(each.beat, each.at_ns, now_ns)
 
+    def begin(self, state_hash: str, now_ns: int) -> None:
+        """Say that the stream was read to its end, and what is active there."""
+        if not self._places:
+            self.folded(0, state_hash, now_ns)
+
     def hear(self, beat: Heartbeat, now_ns: int, bus_ns: int) -> bool:
         """Take a heartbeat whose signature holds; returns whether it renewed the lease.
 
