@@ -8,7 +8,7 @@ are refused in both, so a typo never silently means the default.
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -37,6 +37,9 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Nats(Section, frozen=True, kw_only=True):
     """The message bus."""
 
+    # The stream that captures mts.v1.>. Part of the contract, like the subjects: rights name it.
+    stream: ClassVar[str] = "MTS"
+
     url: Annotated[str, _doc("Server to use; empty starts the embedded one on `port`.")] = ""
     user: Annotated[str, _doc("User name of this process.")] = ""
     password: Annotated[str, _doc("Password of this process.")] = ""
@@ -48,7 +51,6 @@ class Nats(Section, frozen=True, kw_only=True):
     monitor_url: Annotated[
         str, _doc("Monitoring page of an external server, to prove sync_interval: always.")
     ] = ""
-    stream: Annotated[str, _doc("JetStream stream that captures mts.v1.>.")] = "MTS"
     max_age_days: Annotated[
         int, _doc("Days the stream keeps events; 0 keeps all, so the log can be rebuilt.")
     ] = 0

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from operations.config import Nats
 from operations.signing import roles
 
 ADMIN = "admin"
-STREAM = "MTS"
+STREAM = Nats.stream
 REBUILD = "rebuild"
 LIMITS = "limits"
 # Halt workers share a user and a key; each reads through a consumer of its own.

@@ -1,0 +1,32 @@
+"""Settings come from the environment or settings.toml, and nothing else is one."""
+
+import pytest
+
+from operations import config
+from operations.adapters import accounts
+from operations.errors import Rejected
+
+pytestmark = pytest.mark.unit
+
+
+def test_the_environment_counts_more_than_the_file(tmp_path):
+    (tmp_path / "settings.toml").write_text("stop_seconds = 7\n[nats]\nport = 1\nuser = 'file'\n")
+    found = config.load({"MTS_HOME": str(tmp_path), "MTS_NATS_PORT": "2"})
+    assert (found.nats.port, found.nats.user, found.stop_seconds) == (2, "file", 7.0)
+
+
+@pytest.mark.parametrize("name", ["MTS_NATS_STREAM", "MTS_NATS", "MTS_PORT"])
+def test_an_unknown_setting_in_the_environment_is_refused(tmp_path, name):
+    with pytest.raises(Rejected, match=f"unknown setting {name} "):
+        config.load({"MTS_HOME": str(tmp_path), name: "1"})
+
+
+@pytest.mark.parametrize("text", ["[nats]\nstream = 'X'", "more = 1", "[nats]\nport = 'a'", "["])
+def test_what_is_wrong_in_the_file_is_refused_with_its_place(tmp_path, text):
+    (tmp_path / "settings.toml").write_text(text)
+    with pytest.raises(Rejected, match=r"settings\.toml"):
+        config.load({"MTS_HOME": str(tmp_path)})
+
+
+def test_the_name_of_the_stream_is_the_one_that_the_rights_speak_of():
+    assert config.load({}).nats.stream == accounts.STREAM == "MTS"
