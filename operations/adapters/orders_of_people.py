@@ -5,6 +5,7 @@ says; everything that lifts or trades is void ten minutes after it was signed.
 """
 
 import asyncio
+import socket
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -69,14 +70,25 @@ def person(settings: Settings, nats: Nats, key: Path | None) -> Person:
 
 
 def halt(
-    actor: str, scope: Scope, mode: Mode, reason: str, environment: Environment, halt_id: str = ""
+    actor: str,
+    scope: Scope,
+    mode: Mode,
+    reason: str,
+    *,
+    environment: Environment = "live",
+    fund_id: str | None = None,
+    halt_id: str = "",
 ) -> HaltCommanded:
-    """Return the command that stops a scope. The same `halt_id` again changes nothing."""
+    """Return the command that stops a scope; `fund_id` is that of a strategy, where it is known.
+
+    The same `halt_id` again changes nothing.
+    """
     head = _head()
     halt_id = halt_id or head["command_id"]
     data = HaltOrder(halt_id=halt_id, level=scope.level, mode=mode, reason=reason, **head)
+    named = ({"fund_id": fund_id} if fund_id else {}) | _named(scope)
     return HaltCommanded(
-        data=data, environment=environment, **_envelope(actor, halt_id, head), **_named(scope)
+        data=data, environment=environment, **_envelope(actor, halt_id, head), **named
     )
 
 
@@ -192,6 +204,7 @@ def _envelope(actor: str, subject_id: str, head: dict[str, Any]) -> dict[str, An
         "timestamp": head["issued_at"],
         "actor": actor,
         "subject_id": subject_id,
+        "source": f"mts@{socket.gethostname()}",
     }
 
 

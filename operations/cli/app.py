@@ -5,7 +5,18 @@ from importlib.metadata import version
 
 from cyclopts import App
 
-from operations.cli import audit, demo, doctor, fleet, keys, keys_roster, registry, replay
+from operations.cli import (
+    audit,
+    cmd,
+    demo,
+    doctor,
+    fleet,
+    halts,
+    keys,
+    keys_roster,
+    registry,
+    replay,
+)
 from operations.errors import OperationsError
 
 app = App(
@@ -25,6 +36,9 @@ keys.keys.command(keys_roster.show)
 keys.keys.command(keys_roster.revoke)
 keys.keys.command(keys_roster.publish_roster, name="publish-roster")
 app.command(keys_roster.roles)
+app.command(cmd.cmd)
+app.command(halts.halts)
+app.command(halts.why)
 app.command(registry.funds)
 app.command(registry.strategies)
 app.command(audit.audit)

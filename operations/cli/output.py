@@ -96,20 +96,21 @@ def headline(sign: str, message: str, style: str, *, error: bool = False) -> Non
     console.print(text, soft_wrap=not console.is_terminal)
 
 
-def facts(pairs: Iterable[tuple[str, object]], *, exact: bool = False) -> None:
+def facts(pairs: Iterable[tuple[str, object]], *, exact: bool = False, error: bool = False) -> None:
     """Print names and values, one a line; a value of several lines stays in its column.
 
     On a terminal long lines are broken between words, unless they are to be shown `exact`.
     """
-    width = terminal_width()
+    file = sys.stderr if error else sys.stdout
+    width = terminal_width(error=error)
     for name, value in pairs:
         lines = str(value).split("\n")
         if width and not exact:
             wrapped = (textwrap.wrap(line, width - NAME_WIDTH, **WRAPPING) for line in lines)
             lines = [part for line in wrapped for part in line or [""]]
-        print(f"{name:<{NAME_WIDTH}}{printable(lines[0])}".rstrip())
-        for line in lines[1:]:
-            print(f"{'':<{NAME_WIDTH}}{printable(line)}".rstrip())
+        for place, line in enumerate(lines):
+            shown = "" if place else name
+            print(f"{shown:<{NAME_WIDTH}}{printable(line)}".rstrip(), file=file)
 
 
 def read_text(file: Path) -> str:
@@ -120,9 +121,9 @@ def read_text(file: Path) -> str:
         raise Rejected(f"cannot read {file}: {error}") from error
 
 
-def terminal_width() -> int:
-    """Return how many columns there are; 0 if the output goes elsewhere."""
-    console = Console()
+def terminal_width(*, error: bool = False) -> int:
+    """Return how many columns stdout or stderr has; 0 if it is no terminal."""
+    console = Console(stderr=error)
     return console.width if console.is_terminal else 0
 
 

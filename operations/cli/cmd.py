@@ -1,0 +1,364 @@
+"""Commands that stop: `mts cmd halt`, `cancel-all`, `flatten-paper` and `drill`.
+
+Stopping asks for one word and never for more: what cannot be looked up is said and not waited for.
+"""
+
+from contextlib import AsyncExitStack
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from operations.adapters import orders_of_people
+from operations.adapters.halt_line import HaltLine
+from operations.cli import asking, cmd_resume, ordering, scopes
+from operations.cli.asking import Confirm, Reason
+from operations.cli.ordering import Desk, KeyFile, Seconds, Waited
+from operations.cli.outcomes import Told, finish
+from operations.cli.output import CANNOT, Output, Text, complain, run
+from operations.clock import now_ns
+from operations.errors import OperationsError, Rejected
+from operations.events.commands import CancelAllCommanded, HaltCommanded
+from operations.events.findings import FindingRaised
+from operations.events.halts import Mode
+from operations.halt import outcome
+from operations.halt.outcome import Outcome
+from operations.halt.state import Scope
+
+cmd = App(name="cmd", help="Signed commands: halt, cancel, flatten, resume, cosign, drill.")
+cmd.command(cmd_resume.resume)
+cmd.command(cmd_resume.cosign)
+
+ModeName = Literal["block_all", "reduce_only"]
+Level = Annotated[
+    Literal["strategy", "fund", "firm"] | None,
+    Parameter(
+        help="What the id is, where it could be both or nobody can look.", show_default=False
+    ),
+]
+MODES: dict[ModeName, Mode] = {"block_all": "BLOCK_ALL", "reduce_only": "REDUCE_ONLY"}
+STOPS = {
+    "BLOCK_ALL": "every order system refuses new orders and amends at once; cancels pass",
+    "REDUCE_ONLY": "every order system refuses what does not reduce a position; cancels pass",
+}
+
+
+@cmd.command
+def halt(
+    scope: Text = "",
+    /,
+    *,
+    level: Level = None,
+    mode: ModeName = "block_all",
+    key: KeyFile = None,
+    confirm: Confirm = "",
+    reason: Reason = None,
+    seconds: Seconds = 3.0,
+    output: Output = "table",
+) -> int:
+    """Stop a strategy, a fund or the whole firm, now; asks for the word HALT.
+
+    Sent whether or not anybody can be asked what is halted already. Halting twice changes nothing
+    but the number of halts. Exit code 0: every order system blocks. 2: nothing was done. 3: the
+    halt holds and not every order system has said that it blocks. 4: sent, and nobody answered in
+    time. 5: refused, with the event that says why.
+
+    Example: mts cmd halt
+
+    Example: mts cmd halt momentum --confirm HALT --reason "runaway orders"
+
+    Parameters
+    ----------
+    scope
+        Id of a strategy or fund; without it the firm.
+    mode
+        What still passes: nothing but cancels, or also what reduces positions.
+    """
+
+    async def work() -> int:
+        desk = ordering.begin(key)
+        try:
+            return await _halt(desk, scope, level, MODES[mode], confirm, reason, seconds, output)
+        except OperationsError as error:
+            raise ordering.unsent(error) from error
+
+    return run(work())
+
+
+async def _halt(
+    desk: Desk,
+    name: str,
+    level: str | None,
+    mode: Mode,
+    confirm: str,
+    given: str | None,
+    seconds: float,
+    output: Output,
+) -> int:
+    async with AsyncExitStack() as stack:
+        look = not confirm or (name not in ("", scopes.FIRM_NAME) and level is None)
+        registry = await ordering.known(desk) if look else None
+        found = scopes.resolve(name, level, registry)
+        opened: HaltLine | None = None
+        try:
+            opened = await stack.enter_async_context(ordering.line(desk))
+        except OperationsError as error:
+            complain("!", f"answers cannot be heard: {error}", "yellow")
+        already = await ordering.held(opened) if opened and not confirm else None
+        asking.show_plan(
+            scope=scopes.described(found, registry),
+            trading=scopes.trading(found, registry),
+            does=[STOPS[mode]],
+            does_not=[
+                "cancel working orders: mts cmd cancel-all",
+                "close positions; end by itself: mts cmd resume",
+            ],
+            remains=already or [],
+        )
+        if not asking.confirmed("HALT", confirm, f"stop {scopes.named(found)}"):
+            return CANNOT
+        reason = asking.reason_of(given, needed=False)
+        events = [
+            orders_of_people.halt(
+                desk.person.name,
+                each,
+                mode,
+                reason,
+                environment=scopes.environment(each, registry),
+                fund_id=scopes.fund_of(each, registry),
+            )
+            for each in found
+        ]
+        if opened is None:
+            return finish(await _blind(desk, events, seconds), now_ns(), output)
+        waited = [_waited(opened, each) for each in events]
+        return finish(await ordering.order(desk, opened, waited, seconds), now_ns(), output)
+
+
+def _waited(opened: HaltLine, event: HaltCommanded) -> Waited:
+    halt_id, command = event.data.halt_id, ordering.command_of(event)
+    return Waited(
+        "halt",
+        event,
+        lambda: outcome.of_halt(opened.desk, halt_id, command, now_ns(), _findings(opened)),
+        lambda: outcome.of_silence(opened.desk, halt_id, now_ns()),
+    )
+
+
+async def _blind(desk: Desk, events: list[HaltCommanded], seconds: float) -> list[Told]:
+    """Send halts although nobody can be heard; all that is learnt is whether they are stored."""
+    told = []
+    for event in events:
+        sequence = await orders_of_people.store(desk.person, event, seconds)
+        told.append(
+            Told(
+                command="halt",
+                command_id=event.data.command_id,
+                event_id=event.event_id,
+                sequence=sequence,
+                outcome=Outcome(result="late", words="sent; answers cannot be heard"),
+            )
+        )
+    return told
+
+
+def _findings(opened: HaltLine) -> list[FindingRaised]:
+    return list(opened.findings.values())
+
+
+@cmd.command(name="cancel-all")
+def cancel_all(
+    scope: Text = "",
+    /,
+    *,
+    level: Level = None,
+    key: KeyFile = None,
+    confirm: Confirm = "",
+    reason: Reason = None,
+    seconds: Seconds = 10.0,
+    output: Output = "table",
+) -> int:
+    """Cancel all working orders of a strategy, a fund or the firm; asks for the word CANCEL.
+
+    Exit code 0: every order system has confirmed its cancels. 2: nothing was done. 3: not all
+    have, or the fate of orders is unknown. 4: sent, and nobody answered in time. 5: refused.
+
+    Example: mts cmd cancel-all --confirm CANCEL --reason "wrong prices"
+
+    Parameters
+    ----------
+    scope
+        Id of a strategy or fund; without it the firm.
+    """
+
+    async def work() -> int:
+        desk = ordering.begin(key)
+        look = not confirm or (name_needs_look(scope) and level is None)
+        registry = await ordering.known(desk) if look else None
+        found = scopes.resolve(scope, level, registry)
+        async with ordering.line(desk) as opened:
+            already = None if confirm else await ordering.held(opened)
+            asking.show_plan(
+                scope=scopes.described(found, registry),
+                trading=scopes.trading(found, registry),
+                does=["cancel every working order, stop orders too"],
+                does_not=["stop new orders: mts cmd halt", "close positions"],
+                remains=already or [],
+            )
+            if not asking.confirmed("CANCEL", confirm, f"cancel orders of {scopes.named(found)}"):
+                return CANNOT
+            why = asking.reason_of(reason, needed=False)
+            name = desk.person.name
+            events = [orders_of_people.cancel_all(name, each, why) for each in found]
+            waited = [_canceled(opened, each) for each in events]
+            return finish(await ordering.order(desk, opened, waited, seconds), now_ns(), output)
+
+    return run(work())
+
+
+def name_needs_look(name: str) -> bool:
+    """Whether only the registry can tell what a name is."""
+    return name not in ("", scopes.FIRM_NAME)
+
+
+def _canceled(opened: HaltLine, event: CancelAllCommanded) -> Waited:
+    command = ordering.command_of(event)
+
+    def systems() -> tuple[outcome.Progress, ...]:
+        return outcome.progress(opened.desk, event.data.command_id, now_ns())
+
+    def answer() -> Outcome | None:
+        denied = outcome.refused(command, _findings(opened))
+        return denied or outcome.of_progress(systems(), "CANCEL_CONFIRMED", "cancels confirmed")
+
+    def late() -> Outcome:
+        return outcome.behind(systems(), "CANCEL_CONFIRMED", "cancels confirmed")
+
+    return Waited("cancel_all", event, answer, late, systems)
+
+
+@cmd.command(name="flatten-paper")
+def flatten_paper(
+    *accounts: str,
+    key: KeyFile = None,
+    confirm: Confirm = "",
+    reason: Reason = None,
+    seconds: Seconds = 60.0,
+    output: Output = "table",
+) -> int:
+    """Halt every paper fund, cancel its orders, close its positions; asks for the word FLATTEN.
+
+    Refuses an account that is not paper. The funds stay halted afterwards. Exit code 0: every
+    order system is flat. 2: nothing was done. 3: not every one is. 4: sent, and nobody answered in
+    time. 5: refused.
+
+    Example: mts cmd flatten-paper --confirm FLATTEN --reason "end of the trial"
+
+    Parameters
+    ----------
+    accounts
+        Only these paper accounts; by default all of every paper fund.
+    """
+
+    async def work() -> int:
+        desk = ordering.begin(key)
+        registry = await ordering.known(desk)
+        if registry is None:
+            raise Rejected("which accounts are paper cannot be looked up; nothing was done")
+        chosen = scopes.paper_accounts(registry, accounts)
+        async with ordering.line(desk) as opened:
+            already = None if confirm else await ordering.held(opened)
+            asking.show_plan(
+                scope="\n".join(f"fund {fund}: {', '.join(ids)}" for fund, ids in chosen.items()),
+                trading="paper",
+                does=[
+                    "halt these funds, cancel their orders, wait until that is confirmed",
+                    "then close their positions at the market and verify that they are flat",
+                ],
+                does_not=["touch any live account", "lift the halts afterwards: mts cmd resume"],
+                remains=already or [],
+            )
+            if not asking.confirmed("FLATTEN", confirm, "close these positions"):
+                return CANNOT
+            why = asking.reason_of(reason, needed=False)
+            waited = [
+                each
+                for fund_id, ids in chosen.items()
+                for each in _flattened(desk, opened, fund_id, ids, why)
+            ]
+            return finish(await ordering.order(desk, opened, waited, seconds), now_ns(), output)
+
+    return run(work())
+
+
+def _flattened(
+    desk: Desk, opened: HaltLine, fund_id: str, account_ids: tuple[str, ...], reason: str
+) -> list[Waited]:
+    """Return the halt of a paper fund and the flatten that is bound to it, in this order."""
+    name, scope = desk.person.name, Scope("FUND_HALT", fund_id)
+    stop = orders_of_people.halt(name, scope, "BLOCK_ALL", reason, environment="paper")
+    halt_id = stop.data.halt_id
+    event = orders_of_people.flatten(name, halt_id, fund_id, account_ids, reason)
+    command = ordering.command_of(event)
+
+    def systems() -> tuple[outcome.Progress, ...]:
+        return outcome.progress(opened.desk, halt_id, now_ns())
+
+    def answer() -> Outcome | None:
+        denied = outcome.refused(command, _findings(opened))
+        return denied or outcome.of_progress(systems(), "FLAT", f"fund {fund_id} flat")
+
+    def late() -> Outcome:
+        return outcome.behind(systems(), "FLAT", f"fund {fund_id} flat")
+
+    return [_waited(opened, stop), Waited("flatten", event, answer, late, systems)]
+
+
+@cmd.command
+def drill(
+    *,
+    key: KeyFile = None,
+    confirm: Confirm = "",
+    reason: Reason = None,
+    seconds: Seconds = 5.0,
+    output: Output = "table",
+) -> int:
+    """Practise a halt through the real gate of each order system; asks for the word DRILL.
+
+    Halts the reserved strategy, shows the milliseconds of each order system, and lifts it again.
+    Nothing that trades is touched. Exit codes as those of `mts cmd halt`.
+
+    Example: mts cmd drill --confirm DRILL --reason "weekly drill"
+    """
+
+    async def work() -> int:
+        desk = ordering.begin(key)
+        async with ordering.line(desk) as opened:
+            asking.show_plan(
+                scope="the reserved strategy of drills",
+                trading="nothing trades under it",
+                does=["every order system must deny a probe order through its real gate, timed"],
+                does_not=["stop, cancel or close anything that trades"],
+                remains=[],
+            )
+            if not asking.confirmed("DRILL", confirm, "run a drill"):
+                return CANNOT
+            why = asking.reason_of(reason, needed=False) or "drill"
+            event = orders_of_people.drill(desk.person.name, why)
+            drill_id, command = event.data.drill_id, ordering.command_of(event)
+            waited = Waited(
+                "drill",
+                event,
+                lambda: outcome.of_halt(
+                    opened.desk, drill_id, command, now_ns(), _findings(opened)
+                ),
+                lambda: outcome.of_silence(opened.desk, drill_id, now_ns()),
+            )
+            told = await ordering.order(desk, opened, [waited], seconds)
+            if drill_id in opened.desk.halts.active:
+                lift = cmd_resume.asked(
+                    desk, opened, (drill_id,), "CLEARED", None, f"the drill is over: {why}"
+                )
+                told += await ordering.order(desk, opened, [lift], seconds)
+            return finish(told, now_ns(), output)
+
+    return run(work())
