@@ -147,7 +147,7 @@ class Floor:
 
     async def halt(self, scope: Scope, mode: str = "BLOCK_ALL") -> str:
         """Let the operator halt something; returns the id of the halt."""
-        command = orders_of_people.halt("operator", scope, mode, "a story", "live")
+        command = orders_of_people.halt("operator", scope, mode, "a story", environment="live")
         await self.order(command)
         return command.data.halt_id
 

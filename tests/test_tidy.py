@@ -31,6 +31,8 @@ PROGRAMS = {
     "operations.cli.reference": "make contract",
     "operations.cli.compose_secrets": "once before docker compose up",
     "operations.audit.standalone": "handed out with exports as one file",
+    "workers.paper_oms": "python -m workers paper_oms",
+    "workers.halt_enforcer": "python -m workers halt_enforcer",
     **{f"workers.{worker}": "python -m workers " + worker for worker in WORKERS},
 }
 # Folders of tests that belong to no one package.

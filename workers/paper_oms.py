@@ -1,0 +1,109 @@
+"""A paper order system: twelve accounts, a venue in memory, and halts that it obeys for real.
+
+It embeds `operations.oms` as any order system does, so what the demo and the tests see of it is
+what a real one would do. Start it as `python -m workers paper_oms` with the settings MTS_PAPER_...;
+it is no part of the fleet.
+"""
+
+import secrets
+from collections.abc import Sequence
+
+from operations import oms as library
+from operations.adapters import service_bus
+from operations.adapters.publisher import BufferFull, Publisher
+from operations.clock import now_ns
+from operations.config import Settings
+from operations.halt.book import Order
+from operations.oms import Oms
+from operations.simulation.order_flow import OrderFlow
+from workers.paper_desk import Desk
+from workers.paper_state import Delays
+from workers.paper_tape import Tape
+from workers.runtime import Runtime
+
+MILLISECOND_NS = 1_000_000
+MARK_STEPS = 20
+
+
+class System:
+    """What the library asks of this order system."""
+
+    desk: Desk
+
+    async def cancel_orders(self, orders: Sequence[Order], halt_id: str) -> None:
+        """Cancel orders for a halt and keep on until each has ended."""
+        self.desk.look(now_ns())
+        self.desk.cancel((order.order_id for order in orders), "halt", halt_id)
+
+    async def send_exit(self, order: Order) -> None:
+        """Send the order of a flatten through the gate and to the venue, once."""
+        self.desk.look(now_ns())
+        self.desk.exit(order)
+
+
+class Trading:
+    """One run of the desk: the market moves, strategies want, and the house hears about it."""
+
+    def __init__(self, settings: Settings, desk: Desk, publisher: Publisher) -> None:
+        paper = settings.paper
+        self._desk = desk
+        self._publisher = publisher
+        self._flow = OrderFlow(
+            paper.seed, paper.oms_id, runaway=paper.runaway, runaway_from=paper.runaway_step
+        )
+        self._handed = desk.published
+        self._steps = 0
+
+    async def step(self) -> None:
+        """Let one step of the market pass."""
+        desk = self._desk
+        desk.look(now_ns())
+        desk.send_queued()
+        desk.quote(self._flow.quotes())
+        # Who cannot tell the house what it does, does nothing new.
+        if not desk.scribe.events:
+            for wish in self._flow.wishes(desk.positions, desk.working()):
+                desk.want(wish)
+        await self._publish()
+
+    async def _publish(self) -> None:
+        scribe, publisher = self._desk.scribe, self._publisher
+        try:
+            while scribe.events:
+                await publisher.publish(scribe.events[0])
+                scribe.events.popleft()
+                self._handed += 1
+            while scribe.refusals:
+                await publisher.publish(scribe.refusals[0])
+                scribe.refusals.popleft()
+        except BufferFull:
+            return
+        self._steps += 1
+        if self._steps % MARK_STEPS == 0 and not publisher.waiting:
+            self._desk.mark_published(self._handed)
+
+
+async def run(runtime: Runtime) -> None:
+    """Trade and obey until the process is asked to stop."""
+    settings = runtime.settings
+    paper = settings.paper
+    venue_ns = MILLISECOND_NS * (paper.slow_ms if paper.mode == "slow" else paper.venue_ms)
+    system, tape = System(), Tape(settings.paper_path)
+    configuration = library.configured(
+        settings, paper.oms_id, settings.paper_path, hear=paper.mode != "deaf"
+    )
+    oms = Oms(configuration, system)
+    system.desk = Desk(
+        paper.oms_id, secrets.token_hex(4), tape, oms.gate, Delays(venue_ns, venue_ns)
+    )
+    system.desk.restore(now_ns())
+    publisher = Publisher(service_bus.access(settings), actor=paper.oms_id)
+    try:
+        async with oms, publisher:
+            trading = Trading(settings, system.desk, publisher)
+            runtime.condition("worker", ok=True, detail=f"{paper.oms_id} trades")
+            while not runtime.stopping.is_set():
+                await trading.step()
+                await runtime.pause(paper.step_ms / 1000)
+    finally:
+        tape.close()
