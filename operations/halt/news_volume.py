@@ -104,7 +104,8 @@ class NewsVolume:
         if hour == self._hour:
             return []
         if self._hour >= 0 and self.latch.episode is None:  # what is judged measures not itself
-            self._hours.append(self._count)
+            # An hour beyond the limit counts as one at the limit, or it would hide the next.
+            self._hours.append(min(self._count, self._limit))
             self._hours.extend([0] * min(hour - self._hour - 1, TRAILING_HOURS))
         self._told = {
             each: told for each, told in self._told.items() if told >= hour - REMEMBERED_HOURS

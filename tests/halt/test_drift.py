@@ -1,0 +1,177 @@
+"""When do forecasts that got worse halt a strategy, and what is a drift unknown from?"""
+
+import math
+import statistics
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from limit_events import Feed, halting, kinds
+
+from operations.events.strategies import StrategyBaseline
+from operations.halt.drift import (
+    LOOK_EVERY_DAYS,
+    MINIMUM_DAYS,
+    Baseline,
+    baseline,
+    newey_west,
+    zscore,
+)
+from operations.halt.latch import Cause
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def feed():
+    """A strategy with a baseline of mean 0.5 and deviation 0.5: in 25 days 0.1 is one sigma."""
+    made = Feed()
+    made.fund()
+    made.strategy()
+    made.baseline()
+    return made
+
+
+def scores(feed, value, days, first=0):
+    return [event for day in range(first, first + days) for event in feed.score(value, day)]
+
+
+def test_the_zscore_is_the_formula():
+    assert zscore(0.25, 16, Baseline(0.5, 0.5)) == -2.0
+    assert zscore(0.75, 16, Baseline(0.5, 0.5)) == 2.0
+
+
+@pytest.mark.parametrize(("value", "looks"), [(-0.5, 0), (math.nextafter(-0.5, -1) - 1e-12, 1)])
+def test_exactly_two_sigma_below_is_no_look_against_a_strategy_and_below_that_is(
+    feed, value, looks
+):
+    feed.baseline(ic_mean=0.5, ic_standard_deviation=2.5)
+    scores(feed, value, 25)  # z = -1 / (2.5 / 5) = -2.0 exactly
+    assert len(feed.triggers.drifts["mean-rev"].latch._streak.rows) == looks
+
+
+def test_three_looks_in_a_row_below_halt_the_strategy(feed):
+    said = scores(feed, 0.25, 3 * LOOK_EVERY_DAYS - 1)
+    assert said == []
+    (raised,) = scores(feed, 0.25, 1, first=3 * LOOK_EVERY_DAYS - 1)
+    assert kinds([raised]) == [("drift_zscore", "raised")]
+    found = raised.data
+    assert (found.threshold, found.halt_level, found.samples) == (-2.0, "strategy", 60)
+    assert found.statistic == pytest.approx(-0.25 / (0.5 / math.sqrt(60)))
+    assert (raised.strategy_id, raised.fund_id) == ("mean-rev", "alpha")
+
+
+def test_a_look_that_is_well_starts_the_count_anew(feed):
+    scores(feed, 0.25, 50)
+    scores(feed, 1.0, 25, first=50)
+    assert halting(scores(feed, 0.25, 25, first=75)) == []
+
+
+def test_far_below_one_look_is_enough_but_not_before_the_minimum_sample(feed):
+    assert scores(feed, -0.5, MINIMUM_DAYS - 1) == []
+    (raised,) = scores(feed, -0.5, 1, first=MINIMUM_DAYS - 1)
+    assert raised.data.statistic == pytest.approx(-10)
+
+
+def test_without_a_baseline_a_drift_is_unknown_and_said_once():
+    feed = Feed()
+    feed.strategy()
+    said = scores(feed, -1.0, 80)
+    assert kinds(said) == [("drift_zscore", "raised")]
+    assert "no baseline" in said[0].data.title
+    assert said[0].data.halt_level is None
+    assert kinds(feed.baseline()) == [("drift_zscore", "cleared")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ic_mean": 0.5},
+        {"ic_mean": 0.5, "ic_standard_deviation": 0.0},
+        {"ic_mean": 0.5, "ic_standard_deviation": -1.0},
+        {"daily_information_coefficients": (0.1,) * 59},
+        {"daily_information_coefficients": (0.25,) * 500},
+    ],
+)
+def test_a_baseline_that_says_too_little_leaves_the_drift_unknown(fields):
+    feed = Feed()
+    feed.strategy()
+    said = feed.baseline(**fields)
+    assert kinds(said) == [("drift_zscore", "raised")]
+    assert "unknown" in said[0].data.title
+    assert halting(scores(feed, -1.0, 80)) == []
+
+
+def test_a_day_counts_once_and_only_after_the_one_before(feed):
+    for _ in range(3 * LOOK_EVERY_DAYS):
+        feed.score(-1.0, 7)
+        feed.score(-1.0, 3)
+    assert halting(feed.said) == []
+
+
+def test_a_day_that_has_not_come_makes_no_later_one_old(feed):
+    feed.score(-1.0, 5000)
+    assert halting(scores(feed, -0.5, MINIMUM_DAYS))
+
+
+def test_other_horizons_and_methods_are_series_of_their_own(feed):
+    for day in range(MINIMUM_DAYS - 1):
+        feed.score(-1.0, day)
+        feed.score(-1.0, day, method="pearson")
+        feed.score(-1.0, day, horizon_days=5)
+    assert halting(feed.said) == []
+
+
+@pytest.mark.parametrize("treatment", ["CLEARED", "REBASELINED"])
+def test_pitfall_5_after_a_lift_only_days_that_come_later_count(feed, treatment):
+    assert halting(scores(feed, -0.5, 25))
+    feed.halted("drift_zscore", "mean-rev")
+    assert kinds(feed.lifted(treatment)) == [("drift_zscore", "cleared")]
+    assert halting(scores(feed, -0.5, MINIMUM_DAYS - 1, first=25)) == []
+    assert halting(scores(feed, -0.5, 1, first=50))
+
+
+def test_pitfall_12_a_score_that_cannot_be_read_is_said_and_disables_nothing(feed):
+    scores(feed, -0.5, 24)
+    feed.sequence += 1
+    cause = Cause("x", feed.sequence, feed.at_ns, "", "live")
+    said = feed.triggers.unreadable(
+        "mts.v1.strategy.forecast.scored", b'{"strategy_id":"mean-rev"}', cause, "NaN"
+    )
+    assert kinds(said) == [("drift_zscore", "raised")]
+    assert said[0].data.halt_level is None
+    assert halting(scores(feed, -0.5, 1, first=24))
+
+
+def test_the_newey_west_deviation_of_the_formula_written_out():
+    values = (0.1, 0.3, -0.2, 0.4, 0.0)
+    mean = sum(values) / 5
+    x = [value - mean for value in values]
+    covariances = [sum(x[i] * x[i - lag] for i in range(lag, 5)) / 5 for lag in range(3)]
+    wanted = covariances[0] + 2 * (2 / 3 * covariances[1] + 1 / 3 * covariances[2])
+    assert newey_west(values, 3) == pytest.approx(math.sqrt(wanted), rel=1e-12)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=100))
+def test_a_newey_west_deviation_is_never_negative_or_unknown(values):
+    assert newey_west(values, 5) >= 0
+
+
+def test_independent_days_have_about_their_ordinary_deviation():
+    chance = Random(7)
+    values = [chance.gauss(0, 1) for _ in range(1000)]
+    assert newey_west(values, 1) == pytest.approx(statistics.pstdev(values), rel=0.2)
+
+
+def test_moments_are_taken_as_stated_and_else_computed():
+    daily = tuple(0.1 + (-1) ** number * 0.05 for number in range(100))
+    stated = StrategyBaseline(
+        baseline_id="b", currency="USD", ic_mean=0.2, ic_standard_deviation=0.3,
+        daily_information_coefficients=daily,
+    )  # fmt: skip
+    assert baseline(stated, 1) == (0.2, 0.3)
+    computed = StrategyBaseline(
+        baseline_id="b", currency="USD", daily_information_coefficients=daily
+    )
+    assert baseline(computed, 1).mean == pytest.approx(0.1)
