@@ -1,6 +1,7 @@
 """What tests of halts share: a bus with keys and a roster, people and checks who sign, workers."""
 
 import asyncio
+import http.client
 import json
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from support import NatsHandle, eventually
 
 from operations.adapters import accounts, judge, roster_files, stored, wire
 from operations.clock import NANOSECONDS, new_event_id, now_ns, rfc3339
-from operations.config import Halt, Http, Nats, Settings
+from operations.config import Halt, Http, Nats, Settings, subprocess_environment
 from operations.events.base import Event, encode
 from operations.events.commands import (
     CosignCommanded,
@@ -201,7 +202,7 @@ class WorkerProcess:
 
     def __init__(self, firm: Firm, instance: int = 1) -> None:
         settings = firm.settings("halt", instance)
-        self._environment = {"MTS_HOME": settings.home}
+        self._environment = {**subprocess_environment({}), "MTS_HOME": settings.home}
         self._environment["MTS_SERVICE_KEY_FILE"] = settings.service_key_file
         for section in ("nats", "halt", "http"):
             for name, value in msgspec.structs.asdict(getattr(settings, section)).items():
@@ -209,11 +210,14 @@ class WorkerProcess:
         self.port = settings.http.port
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Self:
+    def start(self, *crash: str) -> Self:
+        """Start it; with a step, a count and KILL or STOP it does that to itself there."""
+        program = ["-m", "workers", "halt"]
+        if crash:
+            program = [str(ROOT / "tests/workers/crash_at.py"), *crash, "halt"]
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "workers", "halt"],
+            [sys.executable, "-P", *program],
             env=self._environment,
-            cwd=ROOT,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -227,6 +231,28 @@ class WorkerProcess:
     def send(self, number: signal.Signals) -> None:
         assert self._process
         self._process.send_signal(number)
+
+    async def died(self) -> None:
+        """Wait until it has killed itself."""
+        await eventually(lambda: self._process.poll() is not None, 30, "it dies")
+        assert self._process.returncode == -signal.SIGKILL
+
+    async def paused(self) -> None:
+        """Wait until it is stopped."""
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        await eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 30)
+
+    async def ready(self) -> None:
+        """Wait until it says that it is ready."""
+        await eventually(lambda: asyncio.to_thread(self._is_ready), 30, "it is ready")
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
 
     def end(self) -> None:
         if self._process and self._process.poll() is None:

@@ -19,6 +19,7 @@ from operations.adapters.halt_decider import HaltDecider
 from operations.adapters.halt_journal import HaltJournal
 from operations.adapters.halt_pulse import Pulse
 from operations.adapters.judge import Received
+from operations.adapters.ledger import Step, onward
 from operations.adapters.wire import WireClient
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.errors import Rejected, Retryable
@@ -37,7 +38,7 @@ SUBJECTS = (
 )
 
 
-async def run(runtime: Runtime) -> None:
+async def run(runtime: Runtime, at: Step = onward) -> None:
     """Decide halts until the process is asked to stop."""
     settings = runtime.settings
     name = f"{NAME}-{settings.halt.instance}"
@@ -47,7 +48,7 @@ async def run(runtime: Runtime) -> None:
         client = await _connect(runtime, name)
         try:
             bus = HaltBus(client, settings.nats.stream, service_bus.signer(settings), judging)
-            decider = HaltDecider(settings, judging, bus, journal)
+            decider = HaltDecider(settings, judging, bus, journal, at)
             follower = Follower(client, settings.nats.stream, name)
             pulse = Pulse(settings, client, bus)
             await Loop(runtime, bus, decider, follower, pulse).run()

@@ -12,6 +12,7 @@ from hashlib import sha256
 from operations.adapters.halt_bus import HaltBus, Outcome
 from operations.adapters.halt_journal import Decided, HaltJournal
 from operations.adapters.judge import Judge, Judged, Received
+from operations.adapters.ledger import Step, onward
 from operations.clock import NANOSECONDS, monotonic_ns, now_ns, rfc3339
 from operations.config import Settings
 from operations.errors import Denied, Rejected
@@ -36,9 +37,18 @@ class HaltDecider:
     """The state of one halt worker and what it does with each message."""
 
     def __init__(
-        self, settings: Settings, judge: Judge, bus: HaltBus, journal: HaltJournal
+        self,
+        settings: Settings,
+        judge: Judge,
+        bus: HaltBus,
+        journal: HaltJournal,
+        at: Step = onward,
     ) -> None:
-        """Take the journal into the state: what is in it holds until the stream says otherwise."""
+        """Take the journal into the state: what is in it holds until the stream says otherwise.
+
+        `at` is told each step by name, so that tests can end or pause the process there.
+        """
+        self._at = at
         self._settings, self._judge, self._bus, self._journal = settings, judge, bus, journal
         expected = filter(None, settings.halt.order_systems.replace(" ", "").split(","))
         self.desk = Desk(self._trust(), frozenset(expected))
@@ -119,6 +129,7 @@ class HaltDecider:
             await self.publish(*manager.due(self.desk, self.now_ns))
         await self._bus.say_again()
         await asyncio.to_thread(self._journal.sync)
+        self._at("synced")
 
     async def blind(self, what: str, since_ns: int) -> None:
         """Reduce the firm because the stream cannot be trusted."""
@@ -126,6 +137,7 @@ class HaltDecider:
 
     async def settled(self, outcome: Outcome) -> None:
         """Do what the fate of an event asks for."""
+        self._at(outcome.what)
         if outcome.what == "conflict" and self.folded:
             # The newer request comes out of the stream next; `due` then decides again.
             return
@@ -146,14 +158,17 @@ class HaltDecider:
         for event in events:
             if event.event_id in self._bus.unstored:
                 continue
+            self._at("decided")
             if isinstance(event, HaltLifted):
                 await self._bus.say(event, self.desk.last_request)
                 continue
             if isinstance(event, HaltRequested):
                 self.requests += 1
                 self._journal.request(_decided(event))
+                self._at("journaled")
             self._take(event)
             await self._bus.say(event)
+            self._at("said")
 
     def _trust(self) -> Trust:
         judge = self._judge
@@ -176,6 +191,7 @@ class HaltDecider:
         ):
             self._fold(fact, judged.message)
             return
+        self._at("heard" if fact.sequence is None else "read")
         payload = judged.message.payload.decode()
         order = SignedOrder(subject=event.subject, payload=payload, signature=judged.signature)
         ask = Ask(fact, judged.member.name, order)

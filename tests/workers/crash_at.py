@@ -1,14 +1,15 @@
-"""The audit worker as a process that kills or pauses itself: `crash_at.py STEP COUNT KILL|STOP`.
+"""A worker as a process that kills or pauses itself: `crash_at.py STEP COUNT KILL|STOP [WORKER]`.
 
 The settings come from the environment, as for the worker itself.
 """
 
+import importlib
 import os
 import signal
 import sys
 from functools import partial
 
-from workers import audit, runtime
+from workers import runtime
 
 
 class CrashAt:
@@ -26,5 +27,7 @@ class CrashAt:
 
 
 if __name__ == "__main__":
-    step, count, how = sys.argv[1:]
-    sys.exit(runtime.serve("audit", partial(audit.run, at=CrashAt(step, int(count), how))))
+    step, count, how, *names = sys.argv[1:]
+    name = names[0] if names else "audit"
+    work = importlib.import_module(f"workers.{name}").run
+    sys.exit(runtime.serve(name, partial(work, at=CrashAt(step, int(count), how))))
