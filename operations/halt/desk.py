@@ -151,7 +151,11 @@ class Desk:
         """Return the newest findings of checks that were muted, or asked too late for a lift."""
         if not self.revisit:
             return ()
-        return tuple(ask for (check, _), ask in self._latest.items() if check in self.revisit)
+        return tuple(
+            ask
+            for (check, _), ask in self._latest.items()
+            if check in self.revisit and not isinstance(ask.fact.event, FindingCleared)
+        )
 
     def overtaken_by(self, wish: Wish) -> Request | None:
         """Return the first stored request in the scope of a resume that is newer than it."""
