@@ -44,6 +44,7 @@ class Firm:
     def __init__(self, nats: NatsHandle, **halt: Any) -> None:
         self.nats = nats
         self.halt = Halt(**({"order_systems": ""} | halt))
+        self.max_age_days = 0
         self.base = Settings(home=nats.settings.home)
         roster_files.ensure_development(self.base)
 
@@ -57,6 +58,7 @@ class Firm:
                 user=user,
                 password=self.nats.password(user),
                 inbox=accounts.inbox(user),
+                max_age_days=self.max_age_days,
             ),
             halt=msgspec.structs.replace(self.halt, instance=instance),
             http=Http(port=free_port()),

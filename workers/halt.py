@@ -29,6 +29,8 @@ from workers.runtime import WORKER, Runtime
 NAME = "halt"
 TICK_SECONDS = 0.2
 CONNECT_AGAIN_SECONDS = 0.25
+RENEW_SECONDS = 60.0
+DAY_NS = 86_400 * NANOSECONDS
 SUBJECTS = (
     "mts.v1.operations.finding.*.*",
     "mts.v1.operations.command.*",
@@ -89,7 +91,7 @@ class Loop:
             SUBJECTS, lambda received: self._heard.put_nowait((received, monotonic_ns()))
         )
         works = (self._hear(), self._read(), self._settle(), self._tick(), self._probe())
-        await _first((*works, self._beat(), self._stopped()))
+        await _first((*works, self._beat(), self._renew(), self._stopped()))
 
     async def _hear(self) -> None:
         decider = self._decider
@@ -130,6 +132,14 @@ class Loop:
         while True:
             await self._pulse.probe(self._decider)
             await asyncio.sleep(BEAT_SECONDS)
+
+    async def _renew(self) -> None:
+        """Keep active halts in a stream that forgets."""
+        max_age_ns = self._runtime.settings.nats.max_age_days * DAY_NS
+        while True:
+            if max_age_ns and self._decider.folded:
+                await self._decider.publish_again_before(max_age_ns)
+            await asyncio.sleep(RENEW_SECONDS)
 
     async def _beat(self) -> None:
         while True:

@@ -160,6 +160,7 @@ class HaltDecider:
                 continue
             self._at("decided")
             if isinstance(event, HaltLifted):
+                self._at("lifting")
                 await self._bus.say(event, self.desk.last_request)
                 continue
             if isinstance(event, HaltRequested):

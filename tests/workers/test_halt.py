@@ -1,5 +1,6 @@
 """Does a halt worker stop what it is asked to stop, at once, and lift only what people signed?"""
 
+import signal
 from hashlib import sha256
 
 import pytest
@@ -7,7 +8,9 @@ from halting import (
     HALTS,
     REQUESTED,
     Firm,
+    WorkerProcess,
     cosign_order,
+    envelope,
     halt_order,
     loss,
     ready,
@@ -16,7 +19,9 @@ from halting import (
 from support import NatsHandle, eventually
 
 from operations.events.base import encode
+from operations.events.halts import Halt, HaltRequested
 from operations.halt.signals import HEARTBEAT
+from workers import halt
 
 pytestmark = pytest.mark.integration
 LIFTED = "mts.v1.operations.halt.lifted"
@@ -66,6 +71,43 @@ async def test_a_finding_halts_a_fund_and_one_person_lifts_it(firm):
 
 async def holds(firm: Firm, halt_ids: set[str]) -> bool:
     return await firm.active() == halt_ids
+
+
+@pytest.mark.parametrize(("fund", "lifts"), [("alpha", False), ("beta", True)])
+async def test_a_lift_loses_against_a_newer_request_in_its_scope_and_no_other(firm, fund, lifts):
+    worker = WorkerProcess(firm).start("lifting", "1", "STOP")
+    try:
+        async with firm.connected("operator") as person, firm.connected("halt") as other:
+            await person.listen(HALTS)
+            await worker.ready()
+            await person.send(halt_order("h1", "FUND_HALT", fund_id="alpha"), "operator")
+            await eventually(lambda: holds(firm, {"h1"}))
+            await person.send(resume_order("r1", "h1"), "operator")
+            await worker.paused()
+            newer = Halt(halt_id="h2", level="FUND_HALT", reason_code="MANUAL", requested_by="x")
+            request = HaltRequested(**envelope("h2", fund_id=fund), data=newer)
+            await other.send(request, "service-halt")
+            await eventually(lambda: holds(firm, {"h1", "h2"}))
+            worker.send(signal.SIGCONT)
+            if lifts:
+                await eventually(lambda: holds(firm, {"h2"}), 20, "it is lifted after all")
+            else:
+                await person.hears("mts.v1.operations.halt.resume_denied", resume_id="r1")
+                assert await firm.active() == {"h1", "h2"}
+    finally:
+        worker.end()
+
+
+async def test_what_a_forgetful_stream_would_drop_is_published_again(firm, monkeypatch):
+    monkeypatch.setattr(halt, "DAY_NS", 2_000_000_000)
+    monkeypatch.setattr(halt, "RENEW_SECONDS", 0.2)
+    firm.max_age_days = 1
+    async with firm.working() as workers, firm.connected("operator") as person:
+        await ready(*workers)
+        await person.listen(REQUESTED)
+        await person.send(halt_order("h1"), "operator")
+        await eventually(lambda: len(person.heard) >= 2, 10, "it is said again")
+        assert {event["data"]["halt_id"] for _, event in person.heard} == {"h1"}
 
 
 async def test_each_second_it_says_what_holds(firm):
