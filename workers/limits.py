@@ -9,6 +9,7 @@ import asyncio
 from prometheus_client import CollectorRegistry, Gauge
 
 from operations.adapters import accounts, judge, service_bus, stream, wire
+from operations.adapters.ledger import Step, onward
 from operations.adapters.limit_watch import LimitWatch
 from operations.adapters.publisher import Acknowledgement, Publisher
 from operations.adapters.stream import Reader
@@ -22,7 +23,7 @@ NAME = accounts.LIMITS
 FIRST_SEQUENCE = 1
 
 
-async def run(runtime: Runtime) -> None:
+async def run(runtime: Runtime, at: Step = onward) -> None:
     """Follow the stream until the process is asked to stop."""
     settings, kept = runtime.settings, runtime.once(Kept)
     async with (
@@ -33,21 +34,26 @@ async def run(runtime: Runtime) -> None:
         watch = kept.watch_of(settings, found.created_ns)
         reader = Reader(client, settings.nats.stream, NAME, filtered=True)
         await reader.rewind(max(watch.reached + 1, found.state.first_seq, FIRST_SEQUENCE))
+        at("rewound")
         said: dict[str, asyncio.Future[Acknowledgement]] = {}
         ready = False
         while not runtime.stopping.is_set():
             for delivery in await reader.read():
                 watch.take(delivery)
+                at("folded")
             watch.refresh()
             ready = ready or not (reader.waiting or await reader.has_more())
             if ready:
-                await _say(watch, publisher, said)
+                await _say(watch, publisher, said, at)
             kept.note(watch)
             runtime.condition(WORKER, ok=ready, detail=_detail(watch, ready=ready))
 
 
 async def _say(
-    watch: LimitWatch, publisher: Publisher, said: dict[str, asyncio.Future[Acknowledgement]]
+    watch: LimitWatch,
+    publisher: Publisher,
+    said: dict[str, asyncio.Future[Acknowledgement]],
+    at: Step,
 ) -> None:
     """Publish every finding that the stream lacks, once in the life of this publisher.
 
@@ -56,6 +62,7 @@ async def _say(
     for event_id, event in list(watch.waiting.items()):
         if event_id not in said:
             said[event_id] = await publisher.publish(event, wait=True)
+            at("said")
     for event_id, stored in list(said.items()):
         if stored.done() and (error := stored.exception()) is not None:
             raise Retryable(f"a finding was refused: {error}")
