@@ -16,6 +16,7 @@ from operations.cli import (
     keys_roster,
     registry,
     replay,
+    setup,
 )
 from operations.errors import OperationsError
 
@@ -30,6 +31,7 @@ app.command(fleet.check)
 app.command(fleet.status)
 app.command(fleet.env)
 app.command(doctor.doctor)
+app.command(setup.setup)
 app.command(replay.replay)
 app.command(keys.keys)
 keys.keys.command(keys_roster.show)

@@ -23,7 +23,12 @@ Reason = Annotated[
 
 
 def show_plan(
-    scope: str, trading: str, does: list[str], does_not: list[str], remains: list[str]
+    scope: str,
+    trading: str,
+    does: list[str],
+    does_not: list[str],
+    halted: list[str],
+    label: str = "halted already",
 ) -> None:
     """Show on stderr what will happen and what will not, so that output stays for the answer."""
     pairs = [
@@ -31,7 +36,7 @@ def show_plan(
         ("trading", trading),
         ("does", "\n".join(does)),
         ("does not", "\n".join(does_not)),
-        ("still halted", "\n".join(remains)),
+        (label, "\n".join(halted)),
     ]
     facts([(name, value) for name, value in pairs if value], error=True)
 

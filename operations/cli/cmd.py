@@ -112,7 +112,7 @@ async def _halt(
                 "cancel working orders: mts cmd cancel-all",
                 "close positions; end by itself: mts cmd resume",
             ],
-            remains=already or [],
+            halted=already or [],
         )
         if not asking.confirmed("HALT", confirm, f"stop {scopes.named(found)}"):
             return CANNOT
@@ -202,7 +202,7 @@ def cancel_all(
                 trading=scopes.trading(found, registry),
                 does=["cancel every working order, stop orders too"],
                 does_not=["stop new orders: mts cmd halt", "close positions"],
-                remains=already or [],
+                halted=already or [],
             )
             if not asking.confirmed("CANCEL", confirm, f"cancel orders of {scopes.named(found)}"):
                 return CANNOT
@@ -275,7 +275,7 @@ def flatten_paper(
                     "then close their positions at the market and verify that they are flat",
                 ],
                 does_not=["touch any live account", "lift the halts afterwards: mts cmd resume"],
-                remains=already or [],
+                halted=already or [],
             )
             if not asking.confirmed("FLATTEN", confirm, "close these positions"):
                 return CANNOT
@@ -338,7 +338,7 @@ def drill(
                 trading="nothing trades under it",
                 does=["every order system must deny a probe order through its real gate, timed"],
                 does_not=["stop, cancel or close anything that trades"],
-                remains=[],
+                halted=[],
             )
             if not asking.confirmed("DRILL", confirm, "run a drill"):
                 return CANNOT

@@ -24,7 +24,7 @@ from operations.events.halts import Treatment
 from operations.halt import board, outcome
 from operations.halt.board import Row
 from operations.halt.outcome import Outcome
-from operations.halt.records import halt_ids_of
+from operations.halt.records import Ask, halt_ids_of
 
 AT_ONCE = 1000  # halts in one command: its lift has to fit into one event
 TreatmentName = Literal["cleared", "rebaselined", "muted"]
@@ -33,6 +33,7 @@ TREATMENTS: dict[TreatmentName, Treatment] = {
     "rebaselined": "REBASELINED",
     "muted": "MUTED",
 }
+DOES_NOT = ["lift any other halt, also none that comes meanwhile", "send any order"]
 MEANS = {
     "CLEARED": "the trigger counts again from the next evidence on",
     "REBASELINED": "the trigger measures from here on; the loss of the day stays",
@@ -171,23 +172,26 @@ def _show_plan(
     chosen: Sequence[Row], others: Sequence[Row], how: Treatment, until: str | None
 ) -> None:
     firm = [each for each in chosen if each.level == "FIRM_HALT"]
-    does = [f"lift {len(chosen) - len(firm)} halts of strategies and funds"]
-    if len(chosen) == len(firm):
+    lower = tuple(each.halt_id for each in chosen if each not in firm)
+    does = [f"lift {outcome.counted(lower)} of strategies and funds"]
+    if not lower:
         does = []
     if firm:
-        does.append(f"ask another person to cosign the lift of {len(firm)} halts of the firm")
+        ids = tuple(each.halt_id for each in firm)
+        does.append(f"ask another person to cosign the lift of {outcome.counted(ids)} of the firm")
     asking.show_plan(
         scope="\n".join(ordering.summary(each) for each in chosen),
         trading=", ".join(sorted({each.environment.upper() for each in chosen})),
         does=[*does, f"{MEANS[how]}{f' until {until}' if until else ''}"],
-        does_not=["lift any other halt, also none that comes meanwhile", "send any order"],
-        remains=[ordering.summary(each) for each in others] or ["nothing else"],
+        does_not=DOES_NOT,
+        halted=[ordering.summary(each) for each in others] or ["nothing else"],
+        label="stays halted",
     )
 
 
 def _question(chosen: Sequence[Row]) -> str:
     if len(chosen) == 1:
-        return f"lift the halt of {chosen[0].what}"
+        return f"lift the halt of {ordering.the(chosen[0].what)}"
     return f"lift these {len(chosen)} halts"
 
 
@@ -235,32 +239,35 @@ def cosign(
                 )
             if wish.lifted_at is not None:
                 return _lifted_already(resume_id, output)
-            halt_ids = halt_ids_of(wish)
-            asker, order = wish.resume.signer, wish.resume.order
-            resumed = wish.resume.fact.event
-            assert isinstance(resumed, ResumeCommanded)
-            rows = board.rows(opened.desk, now_ns())
-            chosen = [each for each in rows if each.halt_id in halt_ids]
-            asking.show_plan(
-                scope="\n".join(ordering.summary(each) for each in chosen) or ", ".join(halt_ids),
-                trading=", ".join(sorted({each.environment.upper() for each in chosen})),
-                does=[
-                    f"lift these halts, as {asker} asked: {resumed.data.reason}",
-                    MEANS[resumed.data.treatment],
-                ],
-                does_not=["lift any other halt, also none that comes meanwhile", "send any order"],
-                remains=[ordering.summary(each) for each in rows if each not in chosen]
-                or ["nothing else"],
-            )
+            halt_ids, asker = halt_ids_of(wish), wish.resume.signer
+            _show_agreement(wish.resume, board.rows(opened.desk, now_ns()), halt_ids)
             if not asking.confirmed("COSIGN", confirm, f"agree with {asker}"):
                 return CANNOT
             why = asking.reason_of(reason, needed=True)
-            payload = order.payload.encode()
+            payload = wish.resume.order.payload.encode()
             event = orders_of_people.cosign(desk.person.name, resume_id, payload, why)
             waited = _waited("cosign", opened, event, resume_id, halt_ids)
             return finish(await ordering.order(desk, opened, [waited], seconds), now_ns(), output)
 
     return run(work())
+
+
+def _show_agreement(asked_for: Ask, rows: Sequence[Row], halt_ids: tuple[str, ...]) -> None:
+    resumed = asked_for.fact.event
+    assert isinstance(resumed, ResumeCommanded)
+    chosen = [each for each in rows if each.halt_id in halt_ids]
+    others = [ordering.summary(each) for each in rows if each not in chosen]
+    asking.show_plan(
+        scope="\n".join(ordering.summary(each) for each in chosen) or ", ".join(halt_ids),
+        trading=", ".join(sorted({each.environment.upper() for each in chosen})),
+        does=[
+            f"lift these halts, as {asked_for.signer} asked: {resumed.data.reason}",
+            MEANS[resumed.data.treatment],
+        ],
+        does_not=DOES_NOT,
+        halted=others or ["nothing else"],
+        label="stays halted",
+    )
 
 
 def _lifted_already(resume_id: str, output: Output) -> int:

@@ -8,7 +8,6 @@ import json
 from contextlib import suppress
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 
 from operations.adapters import halt_line, halt_view
@@ -19,16 +18,15 @@ from operations.cli.halts_shown import View
 from operations.cli.output import (
     CANNOT,
     PROVEN,
-    WIDTH_WITHOUT_TERMINAL,
     Flag,
     Output,
     complain,
     headline,
     line_by_line,
     run,
-    terminal_width,
     write_json,
 )
+from operations.cli.tables import show
 from operations.clock import monotonic_ns, now_ns
 from operations.errors import OperationsError, Rejected
 from operations.halt import board
@@ -91,8 +89,7 @@ def _show(view: View, output: Output) -> None:
     if output != "table":
         write_json(halts_shown.as_json(view), output)
         return
-    console = Console(width=terminal_width() or WIDTH_WITHOUT_TERMINAL, highlight=False)
-    console.print(halts_shown.render(view))
+    show(halts_shown.render(view))
 
 
 async def _watch(line: HaltLine, output: Output) -> None:
@@ -183,9 +180,8 @@ def _print_why(
         headline("✗", f"{name} is stopped by {count}", "red")
     else:
         headline("✓", f"no halt stops {name}", "green")
-    console = Console(width=terminal_width() or WIDTH_WITHOUT_TERMINAL, highlight=False)
     for each in rows:
-        console.print(halts_shown.block(each, at_ns))
+        show(halts_shown.block(each, at_ns))
     for system in systems:
         complain("!", f"{system.oms_id} by itself: {system.words or system.mode}", "yellow")
     for rejection in rejections:

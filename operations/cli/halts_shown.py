@@ -131,7 +131,10 @@ def render(view: View) -> RenderableType:
     else:
         parts += [block(each, view.at_ns) for each in view.halts]
     parts += [_waiting(each, view.at_ns) for each in view.waiting]
-    parts += [Text(""), _systems(view), _workers(view)]
+    parts.append(Text(""))
+    if view.order_systems:
+        parts.append(_systems(view))
+    parts.append(_workers(view))
     return Group(*parts)
 
 
@@ -152,7 +155,7 @@ def block(row: Row, at_ns: int) -> RenderableType:
     grid.add_row("obeyed", Text(printable(row.covered), COLOURS[row.coverage]))
     grid.add_row("evidence", _plain(", ".join(evidence)))
     grid.add_row("halt id", _plain(row.halt_id))
-    grid.add_row("lift", _plain(how_to_lift(row)))
+    grid.add_row("lift", Text("\n").join(map(_plain, how_to_lift(row).split("\n"))))
     title = f"{row.what} halted, {row.mode}"
     drill = " (drill)" if row.environment == "drill" else ""
     return Group(Text(f"■ {printable(title)}{drill}", "bold"), Padding(grid, (0, 0, 0, 2)))
@@ -183,14 +186,9 @@ def _table(view: View) -> Table:
 
 
 def _waiting(each: Waiting, at_ns: int) -> Text:
-    halts = "1 halt" if len(each.halt_ids) == 1 else f"{len(each.halt_ids)} halts"
-    return Text(
-        printable(
-            f"? {each.asked_by} asked {_ago(each.asked_at, at_ns)} to lift {halts}: {each.reason}. "
-            f"Another person: mts cmd cosign {each.resume_id}"
-        ),
-        "yellow",
-    )
+    count = "1 halt" if len(each.halt_ids) == 1 else f"{len(each.halt_ids)} halts"
+    words = f"? {each.asked_by} asked {_ago(each.asked_at, at_ns)} to lift {count}: {each.reason}"
+    return Text(f"{printable(words)}\n  mts cmd cosign {printable(each.resume_id)}", "yellow")
 
 
 def _systems(view: View) -> Table:

@@ -16,7 +16,7 @@ from operations.cli.outcomes import Told
 from operations.cli.output import complain
 from operations.clock import now_ns
 from operations.config import Nats, Settings
-from operations.errors import OperationsError, Rejected, Retryable
+from operations.errors import Denied, OperationsError, Retryable
 from operations.events.base import Event, encode
 from operations.events.commands import Command as Order
 from operations.halt import board
@@ -94,10 +94,17 @@ async def held(opened: HaltLine) -> list[str] | None:
     return [summary(each) for each in board.rows(opened.desk, now_ns())]
 
 
+def the(what: str) -> str:
+    """Return what a halt stops as it stands in a sentence."""
+    return f"the {what}" if what == "firm" else what
+
+
 def summary(row: board.Row) -> str:
     """Return a halt in one line."""
     reason = f": {row.reason}" if row.reason else ""
-    return f"{row.what}, {row.reason_code} by {row.requested_by} since {row.since[:19]}Z{reason}"
+    return (
+        f"{the(row.what)}: {row.reason_code} by {row.requested_by} since {row.since[:19]}Z{reason}"
+    )
 
 
 async def order(
@@ -147,7 +154,7 @@ def _told(sent: Sent, each: Waited) -> Told:
 
 def unsent(error: OperationsError) -> OperationsError:
     """Return what to tell a person whose halt did not even leave this computer."""
-    if not isinstance(error, Retryable | Rejected):
+    if not isinstance(error, Retryable | Denied):
         return error
     return Retryable(
         f"{error}; NOTHING was sent. The second way to halt: on each computer of an order system "

@@ -4,17 +4,10 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from rich.console import Console
 
 from operations.cli import halts_shown
-from operations.cli.output import (
-    WIDTH_WITHOUT_TERMINAL,
-    Output,
-    headline,
-    terminal_width,
-    write_json,
-)
-from operations.cli.tables import write_table
+from operations.cli.output import Output, headline, write_json
+from operations.cli.tables import show, write_table
 from operations.halt.outcome import Outcome, Progress, Result
 
 # 2 stays what it is everywhere: nothing was done, or it cannot be told.
@@ -65,9 +58,10 @@ def _print(told: Told, at_ns: int) -> None:
     outcome = told.outcome
     sign, colour = SIGNS[outcome.result]
     headline(sign, outcome.words, colour)
-    console = Console(width=terminal_width() or WIDTH_WITHOUT_TERMINAL, highlight=False)
+    if outcome.next:
+        print(f"  {outcome.next}")
     for row in outcome.halts:
-        console.print(halts_shown.block(row, at_ns))
+        show(halts_shown.block(row, at_ns))
     if told.order_systems:
         write_table([msgspec.to_builtins(each) for each in told.order_systems])
     if told.sequence is None:
@@ -84,6 +78,7 @@ def _as_json(told: Told) -> dict[str, Any]:
         "sequence": told.sequence,
         "result": told.outcome.result,
         "words": told.outcome.words,
+        "next": told.outcome.next,
         "halts": [halts_shown.row_json(row) for row in told.outcome.halts],
         "order_systems": told.order_systems,
     }

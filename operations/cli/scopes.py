@@ -37,7 +37,7 @@ def resolve(name: str, level: str | None, registry: Registry | None) -> tuple[Sc
 def described(found: tuple[Scope, ...], registry: Registry | None) -> str:
     """Return a scope with what belongs to it."""
     if registry is None:
-        return f"{named(found)} (what belongs to it cannot be looked up)"
+        return f"{named(found)} (what belongs to it was not looked up)"
     lines = []
     for scope in found:
         if scope.level == "FIRM_HALT":
@@ -59,7 +59,7 @@ def named(found: tuple[Scope, ...]) -> str:
 def trading(found: tuple[Scope, ...], registry: Registry | None) -> str:
     """Return which of the funds concerned are live and which paper, by name."""
     if registry is None:
-        return "unknown, so take it as live"
+        return "not looked up: take it as live"
     funds: set[str] = set()
     for scope in found:
         if scope.level == "FIRM_HALT":

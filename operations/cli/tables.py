@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -25,9 +25,14 @@ def write_table(rows: Sequence[Mapping[str, Any]], styles: Mapping[str, str] | N
         table.add_column(name.replace("_", " "), overflow="fold", vertical="top")
     for row in rows:
         table.add_row(*(_cell(row[name], styles or {}) for name in rows[0]))
+    show(table)
+
+
+def show(what: RenderableType) -> None:
+    """Print something that fits itself to the terminal, without blanks at the ends of lines."""
     console = Console(width=terminal_width() or WIDTH_WITHOUT_TERMINAL, highlight=False)
     with console.capture() as captured:
-        console.print(table)
+        console.print(what)
     for line in captured.get().splitlines():
         print(line.rstrip())
 

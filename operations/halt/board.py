@@ -148,7 +148,7 @@ def waiting(desk: Desk, now_ns: int) -> tuple[Waiting, ...]:
 def how_to_lift(row: Row) -> str:
     """Say which command lifts a halt, and who may give it."""
     if row.resume_id is not None:
-        return f"another person than who asked: mts cmd cosign {row.resume_id}"
+        return f"another person than who asked:\nmts cmd cosign {row.resume_id}"
     if row.level == "FIRM_HALT":
         return "mts cmd resume firm, then another person cosigns"
     return f"mts cmd resume {row.scope}"

@@ -21,10 +21,14 @@ Result = Literal["done", "partial", "late", "refused", "lost", "waits"]
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What came of one command: the result by which scripts decide, and words for people."""
+    """What came of one command: the result by which scripts decide, and words for people.
+
+    `next` is the command that has to be typed next, by whomever the words name.
+    """
 
     result: Result
     words: str
+    next: str = ""
     halts: tuple[Row, ...] = ()
 
 
@@ -113,7 +117,8 @@ def of_resume(
     if derived_id(command.event_id, "resume_requested", resume_id, 0) in desk.said:
         return Outcome(
             result="waits",
-            words=f"asked, not lifted yet: another person has to type `mts cmd cosign {resume_id}`",
+            words="asked, not lifted yet: another person has to type",
+            next=f"mts cmd cosign {resume_id}",
         )
     return None
 

@@ -1,0 +1,95 @@
+"""Order systems of tests that obey on the bus and trade nothing: what they say is what one wants.
+
+They acknowledge as order systems do, signed with their own keys, and take nothing from anybody's
+word: silent, slow and refusing ones are made by leaving answers out.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from commands import Command
+from halting import Firm, Person, envelope
+
+from operations.adapters import accounts
+from operations.events.halts import Acknowledgement, HaltAcknowledged
+
+COMMANDS = "mts.v1.operations.command.>"
+DECISIONS = "mts.v1.operations.halt.requested"
+
+
+class Obedient:
+    """Answers every halt, and every cancel and flatten, with the phases that it was given."""
+
+    def __init__(self, person: Person, oms_id: str, **answers: str) -> None:
+        self.oms_id = oms_id
+        self._person = person
+        self._answers = {"halt": "BLOCKING", "cancel_all": "CANCEL_CONFIRMED", "flatten": "FLAT"}
+        self._answers |= answers
+        self._tasks: set[asyncio.Task] = set()
+
+    async def listen(self, subject: str) -> None:
+        await self._person.client.subscribe_raw(subject, self._take)
+        await self._person.client.flush()
+        await self._person.client.flush()
+
+    def _take(self, subject: bytes, _reply: bytes, _headers: bytes, payload: bytes) -> None:
+        data = json.loads(payload)["data"]
+        verb = subject.decode().rpartition(".")[2].replace("requested", "halt")
+        phase = self._answers.get(verb, "")
+        halt_id = data.get("halt_id") or data["command_id"]
+        if phase:
+            task = asyncio.get_running_loop().create_task(self._say(halt_id, phase))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _say(self, halt_id: str, phase: str) -> None:
+        data = Acknowledgement(
+            oms_id=self.oms_id,
+            halt_id=halt_id,
+            phase=phase,
+            via="core",
+            to_block_us=900,
+            to_cancel_confirmed_ms=12.5,
+            canceled=3,
+            reason="it is closed" if phase == "REFUSED" else None,
+        )
+        event = HaltAcknowledged(**envelope(halt_id), data=data)
+        await self._person.send(event, self.oms_id)
+
+
+@asynccontextmanager
+async def obeying(
+    firm: Firm, *oms_ids: str, hears: str = "", **answers: str
+) -> AsyncIterator[None]:
+    """Run order systems that obey decisions and the commands that are theirs."""
+    async with AsyncExitStack() as stack:
+        for oms_id in oms_ids:
+            person = await stack.enter_async_context(firm.connected(oms_id))
+            system = Obedient(person, oms_id, **answers)
+            for subject in (
+                (hears,)
+                if hears
+                else (
+                    DECISIONS,
+                    "mts.v1.operations.command.cancel_all",
+                    "mts.v1.operations.command.flatten",
+                )
+            ):
+                await system.listen(subject)
+        yield
+
+
+def mts(firm: Firm) -> Command:
+    """`mts` of the operator of a firm."""
+    command = Command(
+        firm.base.path(),
+        MTS_NATS_URL=firm.nats.url,
+        MTS_NATS_USER="operator",
+        MTS_NATS_PASSWORD=firm.nats.password("operator"),
+        MTS_NATS_INBOX=accounts.inbox("operator"),
+        MTS_HALT_ORDER_SYSTEMS=firm.halt.order_systems,
+    )
+    command.settings["MTS_HOME"] = firm.base.home
+    return command
