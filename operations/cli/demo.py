@@ -1,4 +1,4 @@
-"""Show everything once: a fleet, a trading day, its proof, and what tampering looks like.
+"""Show everything once: a fleet, a day, its proof, a runaway that is halted, and tampering.
 
 What runs is what people run: the commands are those of the manual, on a fleet of their own in a
 temporary folder on free ports. Tampering is done to copies of the log; the folder goes away at
@@ -26,6 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from operations import config
 from operations.adapters import credentials, keyfiles, log_copies
 from operations.adapters.publisher import Publisher
+from operations.cli.demo_floor import Floor
 from operations.cli.replay import USER, access
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.config import Http, Nats, Postgres, Settings
@@ -34,11 +35,13 @@ from operations.service import AuditLog, Status
 from operations.simulation.simulator import simulate
 
 EVENTS = 20_000
-MOST_PARTS = 8  # the supervisor and every worker have a port each
+MOST_PARTS = 16  # the supervisor, every worker and three order systems have a port each
+FLOOR_PORT = 12  # from here on those of the order systems
 CATCH_UP_SECONDS = 120
 POLL_SECONDS = 0.1
 STOP_SECONDS = 30
 SHOWN_EVERY = 200
+HALTS = 2  # that are done and have to be documented
 STORY_ACTION = "trading.order.filled"
 WIDTH = "110"
 
@@ -51,7 +54,7 @@ class Published(NamedTuple):
 
 
 def demo(*, events: int = EVENTS, seed: int = 7) -> int:
-    """Run a simulated trading day through a fleet of its own, verify it, tamper with copies.
+    """Run a simulated trading day through a fleet of its own; verify, halt and tamper.
 
     Nothing of an existing fleet is touched. Exit code 0 when every step did what it says, 1 when
     one did not.
@@ -79,7 +82,7 @@ def demo(*, events: int = EVENTS, seed: int = 7) -> int:
             print("interrupted", file=sys.stderr)
             return 130
         finally:
-            with _step("7  Stop the fleet and remove its folder"):
+            with _step("11  Stop the fleet and remove its folder"):
                 demonstration.stop()
                 shutil.rmtree(home)
     print(f"\nEvery step did what it says, in {_since(began_ns)}.")
@@ -162,6 +165,7 @@ class Demonstration:
                 "MTS_HTTP_PORT": str(settings.http.port),
             }
         ) | {"COLUMNS": WIDTH}
+        self._floor = Floor(settings, settings.http.port + FLOOR_PORT, self._mts)
 
     def run(self, events: int, seed: int) -> None:
         """Do every step; raises when one does not do what it says."""
@@ -179,13 +183,35 @@ class Demonstration:
             self._mts("audit", "verify", "--projection")
         with _step("5  Show one order's story"):
             self._mts("audit", "show", "--order", published.order_id, "--limit", "20")
-        with _step("6  Copy the log; as superuser, with its triggers off, tamper with the copies"):
+        self._floor.show(_step)
+        with _step("9  Verify the chain of evidence: what led to the halts, entry by entry"):
+            self._evidence(published)
+        with _step("10  Copy the log; as superuser, with its triggers off, tamper with the copies"):
             at = asyncio.run(self._copy(published.order_id))
         for number, tamper in enumerate(log_copies.TAMPERINGS, 1):
-            with _step(f"6.{number}  {tamper.__doc__}"):
+            with _step(f"10.{number}  {tamper.__doc__}"):
                 self._tamper(f"mts_copy_{number}", tamper, at)
 
-    def _mts(self, *arguments: str, dsn: str = "", code: int = 0) -> str:
+    def _evidence(self, published: Published) -> None:
+        """Show that each halt names the entries that led to it, and that these are in the log."""
+        records = asyncio.run(self._floor.documented(HALTS))
+        last = asyncio.run(self._floor.last_sequence())
+        asyncio.run(self._caught_up(published._replace(stream_sequence=last)))
+        for record in records:
+            print(f"  halt {record.halt_id}, as its documentation names what led to it:")
+            for named in zip(record.log_sequences, record.entry_hashes, strict=True):
+                asyncio.run(self._entry(*named))
+        self._mts("audit", "verify", "--projection")
+
+    async def _entry(self, sequence: int, entry_hash: str) -> None:
+        """Show that an entry is in the log with the hash that is documented."""
+        found = await self._log().entry(sequence)
+        if found.entry is None or not found.is_linked or found.hash.hex() != entry_hash:
+            raise Corrupted(f"entry {sequence} is not the one that the halt names")
+        action, actor = found.entry.action.decode(), found.entry.actor.decode()
+        print(f"  entry {sequence}  {action:<27} by {actor:<10} {entry_hash}")
+
+    def _mts(self, *arguments: str, code: int = 0, dsn: str = "") -> str:
         """Run a command as a person would; its output, indented, is the output of the step."""
         shown = shlex.join(("mts", *arguments))
         print(f"  $ {shown}", flush=True)
@@ -265,6 +291,7 @@ class Demonstration:
 
     def stop(self) -> None:
         """Stop whatever runs."""
+        self._floor.stop()
         self._mts("stop", "--seconds", str(STOP_SECONDS))
 
 

@@ -11,7 +11,7 @@ import pytest
 from operations.config import subprocess_environment
 from workers.servers import running_with
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(280)]
 MTS = Path(sys.executable).with_name("mts")
 
 
@@ -44,10 +44,19 @@ def assert_nothing_is_left(home: Path) -> None:
 
 def test_the_demonstration_proves_a_log_and_finds_every_change_to_its_copies() -> None:
     process = start("--events", "1500", "--seed", "3")
-    said, _ = process.communicate(timeout=140)
+    said, _ = process.communicate(timeout=270)
     assert process.returncode == 0, said
     assert "✓ 1501 entries, chain integrity OK, no gaps" in said
     assert "trading.order.submitted" in said
+    assert re.search(
+        r"strategy north-trend halted: 3/3 OMS blocking, [\d.]+/[\d.]+/[\d.]+ ms", said
+    )
+    assert re.search(r"firm halted: 3/3 OMS blocking, [\d.]+/[\d.]+/[\d.]+ ms", said)
+    assert said.count("later there are no more orders of") == 4
+    assert "✓ lifted: 1 halt" in said
+    assert (
+        len(re.findall(r"entry \d+ +operations.halt.requested +by halt +[0-9a-f]{64}", said)) == 2
+    )
     for change in ("edit", "deletion", "rewrite", "truncation"):
         assert f"✗ {change} at sequence" in said
     assert "Every step did what it says" in said
@@ -72,7 +81,7 @@ def test_a_demonstration_whose_servers_do_not_start_fails_and_cleans_up(tmp_path
     fake = tmp_path / "sitecustomize.py"
     fake.write_text("import sys\nif sys.argv[-1:] == ['up']:\n    raise SystemExit(9)\n")
     process = start("--events", "1500", PYTHONPATH=str(tmp_path))
-    said, _ = process.communicate(timeout=140)
+    said, _ = process.communicate(timeout=270)
     assert process.returncode == 1, said
     assert "`mts start` ended with exit code 1, not 0" in said
     assert_nothing_is_left(home_in(said))
