@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -151,6 +152,10 @@ class Http(Section, frozen=True, kw_only=True):
     port: Annotated[
         int, _doc("Port of the supervisor; worker number n of the fleet listens on port + n.")
     ] = 18300
+    advertised: Annotated[
+        str,
+        _doc("HOST or HOST:PORT where `mts status` asks; empty means the host and port above."),
+    ] = ""
 
 
 class Log(Section, frozen=True, kw_only=True):
@@ -277,7 +282,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     for name in environ:
         if name.startswith(PREFIX) and name not in variables:
             raise Rejected(f"unknown setting {name} in the environment; known are docs/settings.md")
-    file = Path(environ.get("MTS_HOME") or default_home(), "settings.toml")
+    file = settings_file(environ)
     tree = _read_file(file)
     for name, value in environ.items():
         if name in variables:
@@ -290,6 +295,12 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         raise Rejected(f"wrong setting: {error} (from the environment or {file})") from error
 
 
+def settings_file(environ: Mapping[str, str] | None = None) -> Path:
+    """Return where the file of settings is, or would be."""
+    environ = os.environ if environ is None else environ
+    return Path(environ.get("MTS_HOME") or default_home(), "settings.toml")
+
+
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         text = file.read_bytes()
@@ -299,6 +310,18 @@ def _read_file(file: Path) -> dict[str, Any]:
         return msgspec.toml.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise Rejected(f"{file} is not valid TOML: {error}") from error
+
+
+def place(address: str, default_port: int) -> tuple[str, int]:
+    """Return host and port of HOST or HOST:PORT; raises Rejected."""
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise Rejected(f"{address!r} is not HOST or HOST:PORT: {error}") from error
+    if not host or parts.path or parts.query or parts.username is not None:
+        raise Rejected(f"{address!r} is not HOST or HOST:PORT")
+    return host, port or default_port
 
 
 def secret(value: str, file: str) -> str:

@@ -28,5 +28,5 @@ def test_what_is_wrong_in_the_file_is_refused_with_its_place(tmp_path, text):
         config.load({"MTS_HOME": str(tmp_path)})
 
 
-def test_the_name_of_the_stream_is_the_one_that_the_rights_speak_of():
-    assert config.load({}).nats.stream == accounts.STREAM == "MTS"
+def test_the_name_of_the_stream_is_the_one_that_the_rights_speak_of(tmp_path):
+    assert config.load({"MTS_HOME": str(tmp_path)}).nats.stream == accounts.STREAM == "MTS"

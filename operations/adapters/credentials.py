@@ -106,7 +106,7 @@ def admin_dsn(settings: Settings, database: str = "") -> str:
     database = database or settings.postgres.database
     if settings.postgres.admin_dsn:
         return _with_database(settings.postgres.admin_dsn, database)
-    password = read_secret(postgres_secret_file(settings, SUPERUSER))
+    password = quote(read_secret(postgres_secret_file(settings, SUPERUSER)), safe="")
     return f"postgres://{SUPERUSER}:{password}@127.0.0.1:{settings.postgres.port}/{database}"
 
 
@@ -117,7 +117,7 @@ def role_dsn(settings: Settings, role: str) -> str:
     place = f"127.0.0.1:{settings.postgres.port}"
     if address.netloc:
         place = address.netloc.rpartition("@")[2]
-    netloc = f"{quote(role)}:{quote(password)}@{place}"
+    netloc = f"{quote(role)}:{quote(password, safe='')}@{place}"
     path = f"/{settings.postgres.database}"
     return urlunsplit(("postgres", netloc, path, address.query, ""))
 
@@ -132,7 +132,7 @@ def local_dsn(settings: Settings, role: str) -> str:
     embedded = not (settings.postgres.admin_dsn or settings.postgres.dsn)
     if not embedded or not os.access(socket, os.R_OK | os.W_OK):
         return role_dsn(settings, role)
-    password = quote(read_secret(postgres_secret_file(settings, role)))
+    password = quote(read_secret(postgres_secret_file(settings, role)), safe="")
     query = f"host={quote(str(folder))}&port={settings.postgres.port}"
     return f"postgres://{quote(role)}:{password}@/{settings.postgres.database}?{query}"
 

@@ -196,9 +196,10 @@ def status(*, output: Literal["table", "json"] = "table") -> int:
 
 def ask(settings: Settings) -> dict[str, Any]:
     """Return what the supervisor says about every part; without an answer nothing is ready."""
-    connection = http.client.HTTPConnection(
-        settings.http.host, settings.http.port, timeout=ASK_SECONDS
-    )
+    host, port = settings.http.host, settings.http.port
+    if settings.http.advertised:
+        host, port = config.place(settings.http.advertised, port)
+    connection = http.client.HTTPConnection(host, port, timeout=ASK_SECONDS)
     try:
         connection.request("GET", "/readyz")
         page: dict[str, Any] = json.load(connection.getresponse())
