@@ -5,11 +5,12 @@ the running hour is compared with the hours before it: counts of news are over-d
 limit is the count that a negative binomial with their mean and variance reaches with probability
 2.9e-7 (five sigma; a Poisson limit fires six times as often on real counts). One name in the news,
 or one feed gone wild, is no reason to stop a firm: two fifths of the held names and at least two
-have to be named, at three different minutes, by a feed that is alive, and only once a day.
+have to be in the news more than is usual for each of them, at three different minutes, by a feed
+that is alive, and only once a day.
 """
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from operations.clock import NANOSECONDS, parse_rfc3339, rfc3339
@@ -27,7 +28,8 @@ MINUTE_NS = 60 * NANOSECONDS
 TRAILING_HOURS = 30 * 24
 MINIMUM_HOURS = 5 * 24
 TAIL = 2.9e-7  # probability beyond five sigma, one side
-BREADTH = 0.4  # part of the held names that has to be named
+TAIL_OF_A_NAME = 1e-3  # the same for one name, which is only asked whether it takes part
+BREADTH = 0.4  # part of the held names that has to take part
 FEWEST_NAMES = 2
 CONFIRMING_MINUTES = 3
 UNREACHABLE = 1_000_000  # stories in one hour
@@ -48,7 +50,9 @@ class NewsVolume:
         self._limit = UNREACHABLE
         self._hour = self._minute = -1
         self._count = 0
-        self._names: set[str] = set()
+        self._names: Counter[str] = Counter()  # stories of the running hour by held name
+        self._hours_of_names: deque[Counter[str]] = deque(maxlen=TRAILING_HOURS)
+        self._usual: dict[str, int] = {}  # what is too much for a name in the running hour
         self._told: dict[str, int] = {}
         self._halted_day = -1
 
@@ -73,7 +77,7 @@ class NewsVolume:
             return said
         self._told[found.headline_hash] = hour
         self._count += 1
-        self._names |= named
+        self._names.update(named)
         minute = at_ns // MINUTE_NS
         if self._count < self._limit or minute <= self._minute:
             return said
@@ -91,9 +95,11 @@ class NewsVolume:
         there are enough of them.
         """
         self._count = 0
-        self._names.clear()
+        self._names = Counter()
         if treatment == "REBASELINED":
             self._hours.clear()
+            self._hours_of_names.clear()
+            self._limit = UNREACHABLE
         return self.latch.lift(treatment, muted_until, cause)
 
     def _held_names(self) -> set[str]:
@@ -106,12 +112,16 @@ class NewsVolume:
         if self._hour >= 0 and self.latch.episode is None:  # what is judged measures not itself
             # An hour beyond the limit counts as one at the limit, or it would hide the next.
             self._hours.append(min(self._count, self._limit))
-            self._hours.extend([0] * min(hour - self._hour - 1, TRAILING_HOURS))
+            self._hours_of_names.append(self._names)
+            silent = min(hour - self._hour - 1, TRAILING_HOURS)
+            self._hours.extend([0] * silent)
+            self._hours_of_names.extend([Counter()] * silent)
         self._told = {
             each: told for each, told in self._told.items() if told >= hour - REMEMBERED_HOURS
         }
         self._hour, self._count = hour, 0
-        self._names.clear()
+        self._names = Counter()
+        self._usual.clear()
         self.latch.forget()
         enough = len(self._hours) >= MINIMUM_HOURS
         self._limit = critical_count(self._hours) if enough else UNREACHABLE
@@ -122,15 +132,23 @@ class NewsVolume:
         at_ns, seconds = self._beats.get(feed, (0, 0.0))
         return cause.at_ns - at_ns <= BEATS_MISSED * seconds * NANOSECONDS
 
+    def _takes_part(self, name: str) -> bool:
+        """Whether there are more stories about a name than is usual for it."""
+        if name not in self._usual:
+            history = [hour[name] for hour in self._hours_of_names]
+            self._usual[name] = max(2, critical_count(history, TAIL_OF_A_NAME))
+        return self._names[name] >= self._usual[name]
+
     def _measure(self, at_ns: int) -> Measure:
         held, limit = len(self._held_names()), self._limit
+        taking_part = sum(self._takes_part(name) for name in self._names)
         wide = max(FEWEST_NAMES, math.ceil(BREADTH * held))
         title = (
-            f"{self._count} stories in one hour about {len(self._names)} of {held} held "
-            f"instruments, limit {limit}"
+            f"{self._count} stories in one hour, limit {limit}; {taking_part} of {held} held "
+            "instruments are in the news more than usual"
         )
         return Measure(
-            hit=self._count >= limit and len(self._names) >= wide,
+            hit=self._count >= limit and taking_part >= wide,
             hard=False,
             times=self._count / limit,
             statistic=float(self._count),
@@ -142,7 +160,7 @@ class NewsVolume:
             parameters=(
                 Parameter(name="tail_probability", value=repr(TAIL)),
                 Parameter(name="names_needed", value=str(wide)),
-                Parameter(name="names_seen", value=str(len(self._names))),
+                Parameter(name="names_seen", value=str(taking_part)),
             ),
         )
 
@@ -158,12 +176,13 @@ class NewsVolume:
         return said
 
 
-def critical_count(hours: Sequence[int]) -> int:
-    """Return the smallest count whose probability, or that of more, is below TAIL.
+def critical_count(hours: Sequence[int], tail: float = TAIL) -> int:
+    """Return the smallest count whose probability, or that of more, is below `tail`.
 
     Negative binomial by the moments of the hours (k = m^2 / (v - m), p(0) = (k / (k + m))^k,
     p(x + 1) = p(x) (x + k) / (x + 1) m / (m + k)), Poisson where they vary no more than their
     mean. Without a single story in all hours the mean of one story in all of them is taken.
+    `hours` holds at least one.
     """
     count = len(hours)
     mean = max(math.fsum(hours), 1.0) / count
@@ -173,7 +192,7 @@ def critical_count(hours: Sequence[int]) -> int:
     chance = -mean if poisson else spread * math.log(spread / (spread + mean))  # natural log
     share = math.log(mean if poisson else mean / (mean + spread))
     below, number = 0.0, 0
-    while 1.0 - below >= TAIL and number < UNREACHABLE:
+    while 1.0 - below >= tail and number < UNREACHABLE:
         below += math.exp(chance)
         chance += share - math.log(number + 1) + (0.0 if poisson else math.log(number + spread))
         number += 1

@@ -1,7 +1,10 @@
 """When is there so much news that the firm stops, and what is too little for it?"""
 
+import csv
 import math
+from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +14,14 @@ from limit_events import MINUTE_NS, Feed, halting, kinds
 from operations.clock import rfc3339
 from operations.events.news import Beat, FeedBeat, Story, StoryPublished
 from operations.events.positions import Holding, PositionSnapshotted, Snapshot
-from operations.halt.news_volume import MINIMUM_HOURS, TAIL, critical_count
+from operations.halt.news_volume import (
+    MINIMUM_HOURS,
+    TAIL,
+    TAIL_OF_A_NAME,
+    TRAILING_HOURS,
+    UNREACHABLE,
+    critical_count,
+)
 
 pytestmark = pytest.mark.unit
 HELD = ("AAPL", "MSFT", "KO", "XOM", "JPM")
@@ -85,6 +95,17 @@ def test_a_storm_about_one_name_or_too_few_of_them_halts_nothing(feed):
     assert halting(feed.storm(names=("AAPL",))) == []
     feed.hold(*HELD, "A", "B", "C")  # three of eight are less than two fifths
     assert halting(feed.storm(names=("AAPL", "MSFT", "KO"))) == []
+
+
+def test_a_storm_about_one_name_is_no_broad_one_because_others_are_named_as_always(feed):
+    said = []
+    for _ in range(5):
+        feed.beat()
+        for number in range(40):
+            said += feed.story("AAPL" if number else "MSFT")
+        feed.pass_minutes(1)
+    assert feed.triggers.news._names["MSFT"] == 5
+    assert halting(said) == []
 
 
 def test_two_of_five_held_names_are_enough(feed):
@@ -196,3 +217,39 @@ def test_the_limit_has_the_tail_that_it_promises(hours):
 def test_silence_and_floods_have_a_limit_too(hours):
     assert max(hours) * 0.5 <= critical_count(hours) <= 1_000_000
     assert critical_count(hours) >= 2
+
+
+TICKERS = ("AAPL", "AMZN", "CRM", "FB", "GOOG")
+REAL = Path(__file__).resolve().parents[2] / "../shared/data/news"
+
+
+def mentions(ticker):
+    """Mentions for each hour of two months, oldest first."""
+    hours = Counter()
+    with (REAL / f"Twitter_volume_{ticker}.csv").open() as file:
+        for row in csv.DictReader(file):
+            hours[row["timestamp"][:13]] += int(float(row["value"]))
+    return hours
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="no real counts of mentions beside the checkout")
+def test_two_months_of_real_mentions_would_have_halted_nobody():
+    """In 4 of 1,206 hours the sum is beyond its limit, and each time it was one name alone."""
+    counts = {ticker: mentions(ticker) for ticker in TICKERS}
+    hours = sorted(set().union(*counts.values()))
+    history, beyond = [], []
+    for number, hour in enumerate(hours):
+        total = sum(counts[ticker][hour] for ticker in TICKERS)
+        past = hours[max(0, number - TRAILING_HOURS) : number]
+        limit = UNREACHABLE
+        usual = sum(history[-TRAILING_HOURS:]) / max(1, len(past))
+        if len(past) >= MINIMUM_HOURS and total > 2 * usual:  # below that no limit is near
+            limit = critical_count(history[-TRAILING_HOURS:])
+            if total >= limit:
+                own = {
+                    ticker: critical_count([counts[ticker][each] for each in past], TAIL_OF_A_NAME)
+                    for ticker in TICKERS
+                }
+                beyond.append([each for each in TICKERS if counts[each][hour] >= own[each]])
+        history.append(min(total, limit))
+    assert beyond == [["AAPL"]] * 4
