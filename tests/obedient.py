@@ -8,12 +8,23 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from decimal import Decimal
 
 from commands import Command
 from halting import Firm, Person, envelope
 
 from operations.adapters import accounts
+from operations.adapters.link import Access
+from operations.adapters.publisher import Publisher
 from operations.events.halts import Acknowledgement, HaltAcknowledged
+from operations.events.registry import (
+    Account,
+    AccountRegistered,
+    Fund,
+    FundRegistered,
+    Strategy,
+    StrategyRegistered,
+)
 
 COMMANDS = "mts.v1.operations.command.>"
 DECISIONS = "mts.v1.operations.halt.requested"
@@ -93,3 +104,29 @@ def mts(firm: Firm) -> Command:
     )
     command.settings["MTS_HOME"] = firm.base.home
     return command
+
+
+async def register(firm):
+    """Register a live fund alpha and a paper fund beta with a strategy and an account each."""
+    access = Access(url=firm.nats.url, user="publisher", password=firm.nats.password("publisher"))
+    async with Publisher(access, actor="registry") as publisher:
+        for fund_id, trading in (("alpha", "live"), ("beta", "paper")):
+            fund = Fund(
+                name=fund_id.title(),
+                base_currency="USD",
+                trading=trading,
+                day_end_time="17:00",
+                day_end_zone="America/New_York",
+                drawdown_halt_pct=Decimal(10),
+            )
+            account = f"{fund_id}-1"
+            strategy = Strategy(name=fund_id, fund_id=fund_id, account_ids=(account,))
+            await publisher.confirm(FundRegistered(subject_id=fund_id, data=fund))
+            await publisher.confirm(
+                AccountRegistered(
+                    subject_id=account, data=Account(fund_id=fund_id, trading=trading)
+                )
+            )
+            await publisher.confirm(
+                StrategyRegistered(subject_id=f"{fund_id}-momentum", data=strategy)
+            )

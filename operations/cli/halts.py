@@ -6,13 +6,14 @@ every halt worker is dead.
 
 import json
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.live import Live
 
 from operations.adapters import halt_line, halt_view
 from operations.adapters import wire as wires
 from operations.adapters.halt_line import FOLDED, HALTS, SIGNALS, HaltLine
+from operations.adapters.log_queries import Found
 from operations.cli import access, fleet, halts_shown
 from operations.cli.halts_shown import View
 from operations.cli.output import (
@@ -29,12 +30,24 @@ from operations.cli.output import (
 from operations.cli.tables import show
 from operations.clock import monotonic_ns, now_ns
 from operations.errors import OperationsError, Rejected
+from operations.events.orders import GateRejected
 from operations.halt import board
 from operations.halt.registry import Registry
+from operations.halt.state import Scope
+from operations.halt.verdicts import OWN_PREFIX
 
 STOPPED = 1
+GATE_REJECTED = GateRejected.pattern.encode()
 SIGNAL_SECONDS = 1.6  # reports and heartbeats come every second
 REFRESH_SECONDS = 0.5
+
+
+class Place(NamedTuple):
+    """What a name means: strategy and fund, empty where there is none, and past rejections."""
+
+    strategy_id: str
+    fund_id: str
+    rejections: tuple[dict[str, str], ...]
 
 
 def halts(*, watch: Flag = False, output: Output = "table") -> int:
@@ -129,7 +142,11 @@ def why(name: str, /, *, output: Output = "table") -> int:
         nats = access.nats(settings, "operator")
         async with wires.connection(nats, "registry") as client:
             known = await halt_view.registry(client, nats.stream)
-        place = await _place(name, known)
+        async with halt_line.opened(settings, nats) as line:
+            await line.hear(HALTS, *SIGNALS)
+            await line.read(*FOLDED)
+            await line.until(lambda: _everybody_spoke(line), SIGNAL_SECONDS)
+        place = _registered(name, known) or _halted(name, line) or await _order(name)
         if place is None:
             complain(
                 "?",
@@ -138,41 +155,37 @@ def why(name: str, /, *, output: Output = "table") -> int:
                 "yellow",
             )
             return CANNOT
-        strategy_id, fund_id, rejections = place
-        async with halt_line.opened(settings, nats) as line:
-            await line.hear(HALTS, *SIGNALS)
-            await line.read(*FOLDED)
-            await line.until(lambda: _everybody_spoke(line), SIGNAL_SECONDS)
-            at_ns = now_ns()
-            episodes = line.desk.halts.over(strategy_id, fund_id)
-            rows = tuple(board.row(line.desk, each, at_ns) for each in episodes)
-            systems = [
-                each
-                for each in halts_shown.systems(line, monotonic_ns())
-                if each.mode is not None or each.words
-            ]
-        found: dict[str, Any] = {
-            "name": name,
-            "strategy_id": strategy_id or None,
-            "fund_id": fund_id or None,
-            "halts": [halts_shown.row_json(each) for each in rows],
-            "order_systems": systems,
-            "rejections": rejections,
-        }
-        if output != "table":
-            write_json(found, output)
-        else:
-            _print_why(name, rows, systems, rejections, at_ns)
-        return STOPPED if rows else PROVEN
+        return _answer_why(name, place, line, output)
 
     return run(work())
+
+
+def _answer_why(name: str, place: Place, line: HaltLine, output: Output) -> int:
+    at_ns = now_ns()
+    episodes = line.desk.halts.over(place.strategy_id, place.fund_id)
+    rows = tuple(board.row(line.desk, each, at_ns) for each in episodes)
+    states = halts_shown.systems(line, monotonic_ns())
+    systems = [each for each in states if each.mode is not None or each.words]
+    if output == "table":
+        _print_why(name, rows, systems, place.rejections, at_ns)
+    else:
+        found: dict[str, Any] = {
+            "name": name,
+            "strategy_id": place.strategy_id or None,
+            "fund_id": place.fund_id or None,
+            "halts": [halts_shown.row_json(each) for each in rows],
+            "order_systems": systems,
+            "rejections": place.rejections,
+        }
+        write_json(found, output)
+    return STOPPED if rows else PROVEN
 
 
 def _print_why(
     name: str,
     rows: tuple[board.Row, ...],
     systems: list[halts_shown.SystemState],
-    rejections: list[dict[str, Any]],
+    rejections: tuple[dict[str, str], ...],
     at_ns: int,
 ) -> None:
     if rows:
@@ -188,40 +201,51 @@ def _print_why(
         complain("!", f"at {rejection['timestamp']} the gate said: {rejection['reason']}", "yellow")
 
 
-async def _place(name: str, known: Registry) -> tuple[str, str, list[dict[str, Any]]] | None:
-    """Return strategy, fund and past rejections of what a name means; None when it is unknown."""
+def _registered(name: str, known: Registry) -> Place | None:
+    """Return what a name means in the registry, None when it means nothing there."""
     if name == "firm":
-        return "", "", []
+        return Place("", "", ())
     if name in known.strategies:
-        return name, known.strategies[name].fund_id, []
-    if name in known.funds:
-        return "", name, []
-    return await _order(name)
+        return Place(name, known.strategies[name].fund_id, ())
+    return Place("", name, ()) if name in known.funds else None
 
 
-async def _order(order_id: str) -> tuple[str, str, list[dict[str, Any]]] | None:
+def _halted(name: str, line: HaltLine) -> Place | None:
+    """Return what a name means because something of that name is halted or reports itself."""
+    if name in line.reports:
+        return Place(f"{OWN_PREFIX}{name}", "", ())
+    if line.desk.halts.in_scope(Scope("STRATEGY_HALT", name)):
+        return Place(name, "", ())
+    return Place("", name, ()) if line.desk.halts.in_scope(Scope("FUND_HALT", name)) else None
+
+
+async def _order(order_id: str) -> Place | None:
     """Look an order up in the log, as far as there is one to ask."""
     strategy_id = fund_id = ""
-    rejections: list[dict[str, Any]] = []
+    rejections: list[dict[str, str]] = []
     found = False
     with suppress(OperationsError):
         log = access.open_unproven("", None)
         async for each in log.matching({"order": order_id}, None):
-            if each.entry is None:
-                continue
-            try:
-                event = json.loads(each.entry.data)
-                strategy_id = str(event.get("strategy_id") or strategy_id)
-                fund_id = str(event.get("fund_id") or fund_id)
-            except (ValueError, AttributeError):
-                continue
-            found = True
-            if each.entry.subject == b"mts.v1.risk.gate.rejected":
+            event = _decoded(each)
+            strategy_id = str(event.get("strategy_id") or strategy_id)
+            fund_id = str(event.get("fund_id") or fund_id)
+            found = found or bool(event)
+            if each.entry and each.entry.subject == GATE_REJECTED:
                 rejections.append(_rejection(event))
-    return (strategy_id, fund_id, rejections) if found else None
+    return Place(strategy_id, fund_id, tuple(rejections)) if found else None
 
 
-def _rejection(event: dict[str, Any]) -> dict[str, Any]:
+def _decoded(found: Found) -> dict[str, Any]:
+    """Return the event of an entry; empty when it is none."""
+    try:
+        event = json.loads(found.entry.data) if found.entry else {}
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _rejection(event: dict[str, Any]) -> dict[str, str]:
     data = event.get("data")
     reason = data.get("reason") if isinstance(data, dict) else None
     return {"timestamp": str(event.get("timestamp")), "reason": str(reason or "no reason")}

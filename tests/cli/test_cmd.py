@@ -2,27 +2,12 @@
 
 import asyncio
 import json
-import os
-import pty
-import subprocess
-from decimal import Decimal
 
 import pytest
-from commands import MTS, assert_harmless
+from commands import assert_harmless
 from halting import Firm, ready
-from obedient import mts, obeying
-
-from operations.adapters.link import Access
-from operations.adapters.publisher import Publisher
-from operations.config import subprocess_environment
-from operations.events.registry import (
-    Account,
-    AccountRegistered,
-    Fund,
-    FundRegistered,
-    Strategy,
-    StrategyRegistered,
-)
+from obedient import mts, obeying, register
+from terminals import at_a_terminal, plain
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 COMMANDS = "mts.v1.operations.command.>"
@@ -42,32 +27,6 @@ async def answer(firm, *arguments):
     """Run with --output json; returns exit code and what was said."""
     said = await run(firm, *arguments, "--output", "json")
     return said.code, json.loads(said.out), said.err
-
-
-async def register(firm):
-    """Register a live fund alpha and a paper fund beta with a strategy and an account each."""
-    access = Access(url=firm.nats.url, user="publisher", password=firm.nats.password("publisher"))
-    async with Publisher(access, actor="registry") as publisher:
-        for fund_id, trading in (("alpha", "live"), ("beta", "paper")):
-            fund = Fund(
-                name=fund_id.title(),
-                base_currency="USD",
-                trading=trading,
-                day_end_time="17:00",
-                day_end_zone="America/New_York",
-                drawdown_halt_pct=Decimal(10),
-            )
-            account = f"{fund_id}-1"
-            strategy = Strategy(name=fund_id, fund_id=fund_id, account_ids=(account,))
-            await publisher.confirm(FundRegistered(subject_id=fund_id, data=fund))
-            await publisher.confirm(
-                AccountRegistered(
-                    subject_id=account, data=Account(fund_id=fund_id, trading=trading)
-                )
-            )
-            await publisher.confirm(
-                StrategyRegistered(subject_id=f"{fund_id}-momentum", data=strategy)
-            )
 
 
 @pytest.mark.parametrize("verb", WORDS)
@@ -221,47 +180,15 @@ async def test_a_drill_shows_milliseconds_and_leaves_nothing_halted(firm):
 async def test_a_person_at_a_terminal_sees_what_will_happen_and_types_the_word(firm):
     async with firm.working() as workers, obeying(firm, "oms-1", "oms-2"):
         await ready(*workers)
-        code, shown = await asyncio.to_thread(at_a_terminal, firm, ["no"], "cmd", "halt")
+        code, shown = await asyncio.to_thread(at_a_terminal, mts(firm), ["no"], "cmd", "halt")
         assert (code, "nothing was done" in shown) == (2, True)
         assert await firm.active() == set()
         code, shown = await asyncio.to_thread(
-            at_a_terminal, firm, ["HALT", "runaway"], "cmd", "halt"
+            at_a_terminal, mts(firm), ["HALT", "runaway"], "cmd", "halt"
         )
         assert code == 0, shown
         for part in ("scope", "trading", "does not", "cmd cancel-all", "Reason (may be empty)"):
             assert part in shown
         assert max(len(line.rstrip("\r")) for line in plain(shown).split("\n")) <= 80
-        code, shown = await asyncio.to_thread(at_a_terminal, firm, ["HALT", ""], "cmd", "halt")
+        code, shown = await asyncio.to_thread(at_a_terminal, mts(firm), ["HALT", ""], "cmd", "halt")
         assert (code, "halted already" in shown) == (0, True)
-
-
-def plain(text: str) -> str:
-    """Text without the sequences that colour it."""
-    parts = text.split("\x1b[")
-    return parts[0] + "".join(part.partition("m")[2] for part in parts[1:])
-
-
-def at_a_terminal(firm: Firm, answers: list[str], *arguments: str) -> tuple[int, str]:
-    """Run `mts` at a terminal of 80 columns and type an answer at each question."""
-    here, there = pty.openpty()
-    with subprocess.Popen(
-        [MTS, *arguments],
-        env=subprocess_environment(mts(firm).settings) | {"COLUMNS": "80", "TERM": "xterm"},
-        stdin=there,
-        stdout=there,
-        stderr=there,
-        start_new_session=True,
-    ) as process:
-        os.close(there)
-        text = b""
-        while True:
-            try:
-                read = os.read(here, 4096)
-            except OSError:  # the other end is closed
-                break
-            text += read
-            if text.endswith(b": ") and answers:
-                os.write(here, f"{answers.pop(0)}\n".encode())
-        process.wait(60)
-    os.close(here)
-    return process.returncode, text.decode()
