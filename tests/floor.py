@@ -27,15 +27,17 @@ from operations.adapters import (
 from operations.adapters.link import Access
 from operations.adapters.orders_of_people import Person
 from operations.adapters.publisher import Publisher
-from operations.clock import now_ns
+from operations.clock import now_ns, rfc3339
 from operations.config import Nats, Settings, subprocess_environment
+from operations.events import subjects
 from operations.events.base import Event
 from operations.events.commands import ResumeCommanded
 from operations.events.halts import HaltAcknowledged, HaltLifted
+from operations.events.orders import GateRejected
 from operations.halt.state import Scope
 from operations.simulation.order_flow import OMS_IDS, registrations
 from operations.simulation.writer import Writer
-from workers.paper_tape import FILE
+from workers.paper_tape import FILE, read_tape
 from workers.servers import free_port
 
 SECONDS = 20.0
@@ -179,9 +181,7 @@ class Floor:
 
     async def events(self, kind: type[Event]) -> list[Any]:
         """Return every event of a kind that the stream holds."""
-        return [
-            each.event for each in await read_stream(self.admin) if isinstance(each.event, kind)
-        ]
+        return [each.event for each in await read_stream(self.admin, subjects.wildcard(kind))]
 
     async def acknowledged(
         self, halt_id: str, phase: str = "BLOCKING", by: Sequence[str] = OMS_IDS,
@@ -198,6 +198,16 @@ class Floor:
         """Return the order systems that said so much of a halt."""
         said = [event.data for event in await self.events(HaltAcknowledged)]
         return {each.oms_id for each in said if (each.halt_id, each.phase) == (halt_id, phase)}
+
+    async def denied(self, oms_id: str, code: str, seconds: float = SECONDS) -> None:
+        """Wait until the gate of an order system refuses an order with a code, from now on."""
+        since = rfc3339(now_ns())
+
+        async def there() -> bool:
+            found = [each for each in await self.events(GateRejected) if each.timestamp > since]
+            return any((each.actor, each.data.rule_id) == (oms_id, code) for each in found)
+
+        await eventually(there, seconds, f"{oms_id} refuses with {code}")
 
     async def lifted(self, halt_id: str, seconds: float = SECONDS) -> None:
         """Wait until the stream holds a lift of a halt."""
@@ -219,6 +229,19 @@ class Floor:
                 lambda oms_id=oms_id, before=before: self.sent(oms_id) > before,
                 seconds, f"{oms_id} trades",
             )  # fmt: skip
+
+    def opened(self, oms_id: str, since_ns: int, until_ns: int) -> list[str]:
+        """Return the orders that an order system sent meanwhile and that could open a position."""
+        return History([], {oms_id: list(read_tape(self.tape(oms_id)))}).opened(
+            oms_id, since_ns, until_ns
+        )
+
+    async def opens(self, oms_id: str, seconds: float = SECONDS) -> None:
+        """Wait until an order system sends orders that open positions, from now on."""
+        since_ns = now_ns()
+        await eventually(
+            lambda: self.opened(oms_id, since_ns, 1 << 63), seconds, f"{oms_id} opens positions"
+        )
 
     def sent(self, oms_id: str) -> int:
         """Return how many orders went to the venue."""

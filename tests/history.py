@@ -130,6 +130,24 @@ class History:
                         wrong.append(f"{oms_id}: {held[place]} and then an exit of {signed}")
         return wrong
 
+    def opened(self, oms_id: str, since_ns: int, until_ns: int) -> list[str]:
+        """Orders sent between two times that could open a position or turn one over."""
+        state = PaperState(oms_id, Delays(1, 1))
+        wanted: dict[str, Wanted] = {}
+        found = []
+        for line in self.tapes[oms_id]:
+            state.answers(line.at_ns)
+            if isinstance(line, Wanted):
+                wanted[line.ticket.order_id] = line
+            if isinstance(line, Sent) and since_ns < line.at_ns < until_ns:
+                ticket = wanted[line.order_id].ticket
+                held = state.positions.get((ticket.account_id, ticket.symbol), 0)
+                room = held if ticket.side == "sell" else -held
+                if ticket.quantity > max(0, room):
+                    found.append(f"{line.order_id}: {ticket.side} {ticket.quantity}, held {held}")
+            state.apply(line)
+        return found
+
     def lifted_alone(self) -> list[str]:
         """Lifts that lack the orders of people, and firm halts that one person lifted."""
         wrong = []
@@ -177,10 +195,10 @@ def _concerns(scope: Scope, order: Wanted, oms_id: str) -> bool:
     return scope.id == (order.fund_id if scope.level == "FUND_HALT" else order.strategy_id)
 
 
-async def read_stream(nats: Nats) -> list[Told]:
-    """Return every event of the stream; messages that are none are left out."""
+async def read_stream(nats: Nats, subject: str = "mts.v1.>") -> list[Told]:
+    """Return every event of the stream on a subject; messages that are none are left out."""
     async with wire.connection(nats, "history") as client:
-        messages = [each async for each in stored.following(client, "MTS", "mts.v1.>", 1)]
+        messages = [each async for each in stored.following(client, "MTS", subject, 1)]
     return list(_events(messages))
 
 
