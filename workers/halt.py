@@ -6,6 +6,7 @@ it missed. Each second it says what it holds to be halted and what the stream is
 """
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -113,6 +114,9 @@ class Loop:
                 await decider.due()
             if not found and not decider.folded and await self._follower.at_end():
                 await decider.read_everything()
+                # What was folded stays, so no later pause of the collector looks at it again.
+                gc.collect()
+                gc.freeze()
             if self._follower.problem:
                 await asyncio.sleep(TICK_SECONDS)
 

@@ -91,6 +91,8 @@ class HaltDecider:
             if self._judge.take_roster(event):
                 self.desk.trust = self._trust()
             return
+        if received.sequence is None and event.event_id in self.desk.said:
+            return  # our own word, or what another halt worker said as well
         if not _matters(event):
             self.desk.halts.pass_over(received.sequence or 0)
             return

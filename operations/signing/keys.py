@@ -12,6 +12,7 @@ sign start differently, so a signature of one kind is never valid as the other.
 import base64
 import binascii
 import re
+from functools import lru_cache
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
@@ -78,12 +79,18 @@ class PrivateKey(Struct, frozen=True):
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64 bytes of the signature."""
-        return Ed25519PrivateKey.from_private_bytes(self.seed).sign(message)
+        return _loaded(self.seed).sign(message)
 
     def secret_text(self) -> str:
         """Return the text form; whoever reads it is this person or service."""
         text = base64.b64encode(ED25519 + self.seed).decode()
         return f"{PRIVATE}{self.public.label}+{text}"
+
+
+@lru_cache(maxsize=16)
+def _loaded(seed: bytes) -> Ed25519PrivateKey:
+    """Return what signs; making it anew each time takes as long as signing."""
+    return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def new_key(name: str) -> PrivateKey:

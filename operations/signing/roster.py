@@ -9,6 +9,7 @@ A right is a NATS subject pattern: the subjects that a role may sign. Validity i
 JetStream time of a message, so an old message stays judged by the keys of its day.
 """
 
+from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -173,13 +174,19 @@ def revoked(body: Body, name: str, at_ns: int, key_id: str = "") -> Body:
 
 
 def judge(
-    signature: Signature, signed: Message, roster: Roster, at_ns: int, right: str = ""
+    signature: Signature,
+    signed: Message,
+    roster: Roster,
+    at_ns: int,
+    right: str = "",
+    verifies: Callable[[PublicKey, bytes, bytes], bool] = PublicKey.verifies,
 ) -> Member:
     """Return who signed a message, or raise Denied with the reason.
 
     `at_ns` is the JetStream time of the message in nanoseconds since 1970; `right` is the subject
     that the role must cover, by default the subject of the message. Whether the signature holds
-    is checked before anything else about a known key, so only its holder learns more.
+    is checked before anything else about a known key, so only its holder learns more; `verifies`
+    may remember which signatures have held.
     """
     label = f"{signature.key_name}+{signature.key_id}"
     body = roster.body
@@ -191,7 +198,7 @@ def judge(
     holder = roster.holders.get((signature.key_name, signature.key_id))
     if holder is None:
         raise Denied(f"unknown key: {label} is not in roster version {body.version}")
-    if not holder.key.verifies(signature.raw, signed.signed_bytes()):
+    if not verifies(holder.key, signature.raw, signed.signed_bytes()):
         raise Denied(
             f"bad signature: {label} did not sign this payload for {signed.origin} "
             f"{signed.environment} on {signed.subject}"

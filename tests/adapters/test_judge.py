@@ -70,6 +70,18 @@ def test_what_nobody_signed_or_somebody_else_signed_does_not_count(settings, jud
             judging.ask(bad)
 
 
+def test_what_held_once_is_judged_again_by_all_but_its_signature(settings, judging):
+    good = sent(settings, halt())
+    judging.ask(good)
+    assert judging.ask(good).member.name == "operator"
+    with pytest.raises(Denied, match="not entitled"):
+        judging.ask(good, "mts.v1.operations.halt.requested")
+    with pytest.raises(Denied, match="not yet valid"):
+        judging.ask(good._replace(at_ns=1))
+    with pytest.raises(Denied, match="bad signature"):
+        judging.ask(good._replace(payload=good.payload.replace(b"c1", b"c2")))
+
+
 def test_a_message_counts_only_on_the_subject_that_it_was_signed_for(settings, judging):
     event = halt()
     elsewhere = sent(settings, event)._replace(subject="mts.v1.operations.command.resume")
