@@ -3,9 +3,11 @@
 import threading
 from decimal import Decimal
 
+import msgspec
 import pytest
 from oms_cases import ACCOUNT, FUND, REGISTERED, STRATEGY, account, code, order, strategy
 
+from operations.errors import Rejected
 from operations.events.actions import ActionRequest
 from operations.events.halts import Halt, HaltLifted, HaltRequested, Lift
 from operations.halt.book import Order
@@ -157,8 +159,6 @@ def test_a_lease_that_lapses_lets_pass_only_what_reduces(gate, clock):
     ],
 )
 def test_what_is_unknown_or_no_number_does_not_pass(gate, changes, expected):
-    import msgspec
-
     assert code(gate.check(msgspec.structs.replace(order("a"), **changes))) == expected
 
 
@@ -273,8 +273,6 @@ def test_a_cancel_passes_under_every_halt_hold_and_action(gate):
 
 
 def test_a_fill_that_is_no_number_makes_the_position_unknown_and_nothing_reduces_it(gate):
-    from operations.errors import Rejected
-
     held(gate, "10")
     passes(gate, order("a"))
     with pytest.raises(Rejected, match="unknown now"):
@@ -286,8 +284,6 @@ def test_a_fill_that_is_no_number_makes_the_position_unknown_and_nothing_reduces
 
 
 def test_a_fill_of_an_unknown_order_says_what_to_do(gate):
-    from operations.errors import Rejected
-
     with pytest.raises(Rejected, match="state the position"):
         gate.filled("never", Decimal(1))
 

@@ -5,13 +5,15 @@ The model keeps its own books in the plainest way: a list of orders and one sum 
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from oms_cases import REGISTERED, STRATEGY, code, order
 
 from operations.events.halts import Halt, HaltLifted, HaltRequested, Lift
+from operations.halt.book import Order
 from operations.halt.gate import Gate
 from operations.halt.state import Fact
 
@@ -25,8 +27,8 @@ SCOPES = (
     ("STRATEGY_HALT", {"strategy_id": "oms.oms-1"}),
     ("FUND_HALT", {"fund_id": "beta"}),  # a fund that these orders are not in
 )
-quantities = st.integers(min_value=1, max_value=20).map(Decimal)
-symbols = st.sampled_from(["AAPL", "MSFT"])
+quantities = st.integers(min_value=1, max_value=8).map(Decimal)
+symbols = st.sampled_from(["AAPL", "AAPL", "MSFT"])
 sides = st.sampled_from(["buy", "sell"])
 
 
@@ -37,6 +39,7 @@ class Sent:
         self.order = wanted
         self.filled = Decimal(0)
         self.most = wanted.quantity  # with a pending amend upwards, the larger quantity
+        self.pending = None
         self.stage = "accept"
 
     @property
@@ -64,12 +67,26 @@ class GateMachine(RuleBasedStateMachine):
         self.number += 1
         return f"{kind}-{self.number}"
 
+    @initialize(aapl=st.sampled_from([-10, 0, 10, 10]), msft=st.sampled_from([-10, 0, 10]))
+    def hold(self, aapl, msft) -> None:
+        for symbol, quantity in (("AAPL", aapl), ("MSFT", msft)):
+            self.positions[symbol] = Decimal(quantity)
+            self.gate.position("acc-1", symbol, Decimal(quantity))
+
     @property
     def mode(self) -> str:
         modes = {mode for mode, scope in self.halts.values() if scope != 4}
         if self.now >= self.until:
             modes.add("REDUCE_ONLY")
         return "BLOCK_ALL" if "BLOCK_ALL" in modes else "REDUCE_ONLY" if modes else ""
+
+    @property
+    def unamended(self) -> list[str]:
+        return [
+            name
+            for name, sent in sorted(self.open.items())
+            if sent.stage == "send" and not sent.pending
+        ]
 
     def may_reduce(self, wanted, own: str = "") -> bool:
         position = self.positions[wanted.symbol]
@@ -85,12 +102,23 @@ class GateMachine(RuleBasedStateMachine):
 
     @rule(quantity=quantities, symbol=symbols, side=sides)
     def accept(self, quantity, symbol, side) -> None:
-        wanted = order(self.fresh("o"), str(quantity), symbol=symbol, side=side)
+        self.accept_one(order(self.fresh("o"), str(quantity), symbol=symbol, side=side))
+
+    def accept_one(self, wanted) -> None:
         expected = self.mode == "" or (self.mode == "REDUCE_ONLY" and self.may_reduce(wanted))
         passed = code(self.gate.check(wanted)) == "accept"
         assert passed == expected
         if passed:
             self.open[wanted.order_id] = Sent(wanted)
+
+    @precondition(lambda self: any(self.positions.values()))
+    @rule(quantity=quantities, data=st.data())
+    def close(self, quantity, data) -> None:
+        """Accept an order against a position: what REDUCE_ONLY is about."""
+        held = sorted(symbol for symbol, position in self.positions.items() if position)
+        symbol = data.draw(st.sampled_from(held))
+        side = "sell" if self.positions[symbol] > 0 else "buy"
+        self.accept_one(order(self.fresh("c"), str(quantity), symbol=symbol, side=side))
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
@@ -100,7 +128,7 @@ class GateMachine(RuleBasedStateMachine):
         passed = code(self.gate.check(sent.order)) == "send"
         if self.mode == "BLOCK_ALL":
             assert not passed
-        elif self.mode == "REDUCE_ONLY" and sent.most == sent.order.quantity:
+        elif self.mode == "REDUCE_ONLY" and not sent.pending:
             assert passed == self.may_reduce(sent.order, name)
         elif not self.mode:
             assert passed
@@ -131,12 +159,10 @@ class GateMachine(RuleBasedStateMachine):
         del self.open[name]
         self.gate.ended(name)
 
-    @precondition(lambda self: any(sent.stage == "send" for sent in self.open.values()))
-    @rule(data=st.data(), quantity=quantities, taken=st.booleans())
-    def amend(self, data, quantity, taken) -> None:
-        import msgspec
-
-        working = [name for name in sorted(self.open) if self.open[name].stage == "send"]
+    @precondition(lambda self: self.unamended)
+    @rule(data=st.data(), quantity=quantities)
+    def amend(self, data, quantity) -> None:
+        working = self.unamended
         name = data.draw(st.sampled_from(working))
         sent = self.open[name]
         wanted = msgspec.structs.replace(sent.order, kind="amend", quantity=quantity)
@@ -145,18 +171,28 @@ class GateMachine(RuleBasedStateMachine):
             assert not passed
         if self.mode == "REDUCE_ONLY":
             assert passed == (quantity <= sent.order.quantity)
-        if not passed:
-            return
-        assert code(self.gate.check(wanted)) == "send"
+        if passed:
+            assert code(self.gate.check(wanted)) == "send"
+            sent.pending, sent.most = wanted, max(sent.order.quantity, quantity)
+
+    @precondition(lambda self: any(sent.pending for sent in self.open.values()))
+    @rule(data=st.data(), taken=st.booleans())
+    def answer(self, data, taken) -> None:
+        waiting = [name for name in sorted(self.open) if self.open[name].pending]
+        name = data.draw(st.sampled_from(waiting))
+        sent = self.open[name]
         self.gate.amended(name, taken=taken)
         if taken:
-            changed = msgspec.structs.replace(sent.order, quantity=quantity)
-            sent.order, sent.most = changed, max(quantity, sent.filled)
-            if sent.left <= 0:
-                del self.open[name]
-                self.gate.ended(name)
+            sent.order = msgspec.structs.replace(sent.order, quantity=sent.pending.quantity)
+        sent.pending, sent.most = None, max(sent.order.quantity, sent.filled)
+        if sent.left <= 0:
+            del self.open[name]
+            self.gate.ended(name)
 
-    @rule(scope=st.integers(0, 4), mode=st.sampled_from(["REDUCE_ONLY", "BLOCK_ALL"]))
+    @rule(
+        scope=st.integers(0, 4),
+        mode=st.sampled_from(["REDUCE_ONLY", "REDUCE_ONLY", "REDUCE_ONLY", "BLOCK_ALL"]),
+    )
     def halt(self, scope, mode) -> None:
         halt_id = self.fresh("h")
         level, ids = SCOPES[scope]
@@ -225,10 +261,8 @@ class GateMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_cancel_always_passes(self) -> None:
-        from operations.halt.book import Order
-
         assert code(self.gate.check(Order(order_id="any", kind="cancel"))) == "send"
 
 
 TestGate = GateMachine.TestCase
-TestGate.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestGate.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
