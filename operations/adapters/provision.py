@@ -63,6 +63,7 @@ OMS_SUBJECTS = (
 LIMIT_SUBJECTS = (
     "mts.v1.registry.fund.registered",
     "mts.v1.registry.strategy.registered",
+    "mts.v1.registry.calendar.published",
     "mts.v1.portfolio.nav.marked",
     "mts.v1.strategy.forecast.scored",
     "mts.v1.strategy.baseline.published",

@@ -19,6 +19,7 @@ from operations.events.registry import Fund
 from operations.halt.latch import Cause, Latch, Measure, Notice, Place, Streak, write
 from operations.halt.nav import UTC_MIDNIGHT, Bad, Book, Good, day_end, loss_pct, scaled
 from operations.halt.policy import RULES
+from operations.halt.sessions import Sessions
 from operations.halt.state import Scope
 
 DRAWDOWN, DAILY_LOSS = "drawdown", "daily_loss"
@@ -29,6 +30,7 @@ STATISTICS = {
 }
 WARNINGS_PCT = (50, 75, 90)  # of the limit of a daily loss
 STALE_NS = 300 * NANOSECONDS  # without a good mark while bad ones come
+MISSED_MARKS = 5  # a fund is silent when it misses so many of its own intervals
 GOOD_AGAIN = 3  # good marks in a row that end a doubt
 
 
@@ -162,6 +164,23 @@ class FundLosses:
             said += self.trackers[strategy_id].mark(found, limit_pct, cause)
         return said + self._judge_day(found, cause)
 
+    def passed(self, cause: Cause, sessions: Sessions) -> list[Event]:
+        """Look at the time: a doubt that lasts, and silence while its market is open, are said."""
+        if self._fund is None:
+            return self.doubt.passed(cause)
+        cause = cause._replace(environment=self._fund.trading)
+        if self.doubt.open:
+            return self.doubt.passed(cause)
+        if self._book.nav is None or self._book.final:
+            return []
+        longest = max(STALE_NS, MISSED_MARKS * self._book.interval_ns)
+        if cause.at_ns - self.doubt.good_ns < longest:
+            return []
+        opened_ns = sessions.opened_ns(self._fund.calendar_id, cause.at_ns)
+        if opened_ns is None or cause.at_ns - opened_ns < longest:
+            return []
+        return self.doubt.bad(f"fund {self.fund_id} is not valued while its market is open", cause)
+
     def bad(self, found: Bad, cause: Cause) -> list[Event]:
         """Take note of a mark that is no good: it is neither evidence of a loss nor against it."""
         if found.late and (self._book.final or not self.doubt.is_stale(cause)):
@@ -208,7 +227,7 @@ class Doubt:
         self._notice = Notice(place)
         self._place = place
         self._since_ns: int | None = None
-        self._good_ns = 0
+        self.good_ns = 0  # when the newest good value came
         self._good_in_a_row = 0
         self._told = False  # that it lasts
 
@@ -224,12 +243,12 @@ class Doubt:
 
     def is_stale(self, cause: Cause) -> bool:
         """Whether there has been no good value for longer than is right."""
-        since = max(self._good_ns, self._since_ns or 0)
+        since = max(self.good_ns, self._since_ns or 0)
         return bool(since) and cause.at_ns - since >= STALE_NS
 
     def good(self, cause: Cause) -> list[Event]:
         """Take note of a good value; several in a row end the doubt."""
-        self._good_ns = cause.at_ns
+        self.good_ns = cause.at_ns
         self._good_in_a_row += 1
         if not self.open or self._good_in_a_row < GOOD_AGAIN:
             return []
@@ -249,7 +268,7 @@ class Doubt:
         if known is None or self._told or not self.is_stale(cause):
             return []
         self._told = True
-        seconds = (cause.at_ns - max(self._good_ns, self._since_ns or 0)) // NANOSECONDS
+        seconds = (cause.at_ns - max(self.good_ns, self._since_ns or 0)) // NANOSECONDS
         title = f"no good value for fund {self._place.fund_id} for {seconds} s"
         self._notice.episode = stale = _lasting(known, title, cause)
         return [write(FindingUpdated, cause, self._place, stale)]
@@ -262,7 +281,7 @@ class Doubt:
     def _end(self, cause: Cause) -> list[Event]:
         self._since_ns = None
         self._told = False
-        self._good_ns = cause.at_ns
+        self.good_ns = cause.at_ns
         return self._notice.say(None, cause)
 
 

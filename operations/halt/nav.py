@@ -88,6 +88,7 @@ class Book:
         self.nav: Fraction | None = None
         self.peak: Fraction | None = None
         self.as_of_ns = -1
+        self.interval_ns = 0  # between the two newest good marks, when they are of one day
         self.final = False
         self._currency = ""
         self._waiting_flow = Fraction(0)
@@ -116,11 +117,13 @@ class Book:
             self._waiting_flow = Fraction(0)  # not credible, and it must not spoil the next mark
             return Bad(f"its flow {flow} would leave a value of {before} before it")
         scale = nav / before if self.nav is not None else Fraction(1)
-        self.as_of_ns, self.nav, self.final = as_of_ns, nav, data.final
+        before_ns, self.as_of_ns = self.as_of_ns, as_of_ns
+        self.nav, self.final = nav, data.final
         self._waiting_flow = Fraction(0)
         self.peak = nav if self.peak is None else max(scaled(self.peak, scale), nav)
         day = end.day_of(as_of_ns)
         new_day = day != self._day
+        self.interval_ns = self.interval_ns if new_day else as_of_ns - before_ns
         problem = self._open(day, data, scale, end) if new_day else self._go_on(data, scale)
         start = self._strictest_start(data)
         return Good(as_of_ns, nav, scale, day, new_day, start, problem if start is None else None)

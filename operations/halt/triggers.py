@@ -19,7 +19,7 @@ from operations.events.news import FeedBeat, StoryPublished
 from operations.events.operations import ClockTicked
 from operations.events.portfolio import NavMarked
 from operations.events.positions import PositionSnapshotted
-from operations.events.registry import FundRegistered, StrategyRegistered
+from operations.events.registry import CalendarPublished, FundRegistered, StrategyRegistered
 from operations.events.strategies import ForecastScored, StrategyBaselinePublished
 from operations.halt.drift import DRIFT, Drift
 from operations.halt.latch import Cause
@@ -27,12 +27,14 @@ from operations.halt.losses import DAILY_LOSS, DRAWDOWN, LIMITS, FundLosses
 from operations.halt.nav import Bad
 from operations.halt.news_volume import NEWS, NewsVolume
 from operations.halt.policy import RULES
+from operations.halt.sessions import Sessions
 from operations.halt.state import Fact, Scope, scope_of
 
 CHECKS = (DRAWDOWN, DAILY_LOSS, DRIFT, NEWS, LIMITS)
 JUDGED: tuple[type[Event], ...] = (
-    FundRegistered, StrategyRegistered, NavMarked, ForecastScored, StrategyBaselinePublished,
-    StoryPublished, FeedBeat, PositionSnapshotted, ClockTicked, HaltRequested, HaltLifted,
+    FundRegistered, StrategyRegistered, CalendarPublished, NavMarked, ForecastScored,
+    StrategyBaselinePublished, StoryPublished, FeedBeat, PositionSnapshotted, ClockTicked,
+    HaltRequested, HaltLifted,
 )  # fmt: skip
 SIGNED: tuple[type[Event], ...] = (HaltRequested, HaltLifted)  # to be judged before they are taken
 APART = ("drill", "canary")  # environments in which nothing real happens
@@ -64,6 +66,7 @@ class Triggers:
         self.drifts: dict[str, Drift] = {}
         self.news = NewsVolume()
         self.sequence = 0
+        self._sessions = Sessions()
         self._unregistered = 0
         self._fund_of: dict[str, str] = {}
         self._halts: dict[str, tuple[str, Scope]] = {}  # halt id to the check that it came from
@@ -130,6 +133,8 @@ class Triggers:
                 return self._drift(event).rebase(event.data, cause)
             case StrategyRegistered():
                 self._join(event)
+            case CalendarPublished():
+                self._sessions.take(event.data)
             case FeedBeat():
                 self.news.beat(event.data, cause)
             case PositionSnapshotted():
@@ -198,9 +203,9 @@ class Triggers:
                     yield fund.trackers[scope.id]
 
     def _passed(self, cause: Cause) -> list[Event]:
-        """Let time pass for values that are in doubt: any stored event says what time it is."""
-        doubts = [self.funds[name].doubt for name in sorted(self.funds)]
-        return [event for doubt in doubts if doubt.open for event in doubt.passed(cause)]
+        """Let time pass for the values of funds: any stored event says what time it is."""
+        funds = (self.funds[name] for name in sorted(self.funds))
+        return [event for fund in funds for event in fund.passed(cause, self._sessions)]
 
 
 def _is_absurd(event: Event) -> bool:

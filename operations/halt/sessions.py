@@ -1,0 +1,56 @@
+"""Is a market open, so that silence means that something is wrong?"""
+
+from datetime import datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from operations.clock import NANOSECONDS
+from operations.events.registry import Calendar, Session
+
+
+class Span(NamedTuple):
+    """One session, in ns since 1970."""
+
+    opens_ns: int
+    closes_ns: int
+
+
+class Sessions:
+    """The sessions of every calendar; a later one replaces the days that it covers."""
+
+    def __init__(self) -> None:
+        self._days: dict[str, dict[str, Span]] = {}
+
+    def take(self, found: Calendar) -> None:
+        """Take a calendar; one whose zone or times do not exist opens nothing."""
+        known = self._days.get(found.calendar_id, {})
+        kept = {
+            day: span for day, span in known.items() if not found.first_day <= day <= found.last_day
+        }
+        try:
+            zone = ZoneInfo(found.zone)
+            kept |= {each.day: _span(each, zone) for each in found.sessions}
+        except (ValueError, OSError, KeyError):
+            pass
+        self._days[found.calendar_id] = kept
+
+    def opened_ns(self, calendar_id: str | None, at_ns: int) -> int | None:
+        """Return when the session began that runs at a moment, None when there is none."""
+        if calendar_id is None:
+            return None
+        for span in self._days.get(calendar_id, {}).values():
+            if span.opens_ns <= at_ns < span.closes_ns:
+                return span.opens_ns
+        return None
+
+
+def _span(session: Session, zone: ZoneInfo) -> Span:
+    return Span(
+        _instant_ns(session.day, session.opens_at, zone),
+        _instant_ns(session.day, session.closes_at, zone),
+    )
+
+
+def _instant_ns(day: str, clock: str, zone: ZoneInfo) -> int:
+    moment = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=zone)
+    return int(moment.timestamp()) * NANOSECONDS
