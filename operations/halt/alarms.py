@@ -22,10 +22,13 @@ VOID = "lift_does_not_count"
 TITLE_LENGTH = 300
 
 
-def refused(fact: Fact, subject: str, signer: str, words: str) -> FindingRaised:
-    """Return the finding that says why an ask moved nothing; the same ask gives the same id.
+def refused(
+    fact: Fact, subject: str, signer: str, words: str, *, again: bool = False
+) -> FindingRaised:
+    """Return the finding that says why an ask moved nothing; the same ask gives the same finding.
 
     `signer` is who signed it, or who is named as its actor when the signature does not hold.
+    `again` is for a message that came before: each time it comes is a finding of its own.
     """
     event = fact.event
     return refused_message(
@@ -33,9 +36,9 @@ def refused(fact: Fact, subject: str, signer: str, words: str) -> FindingRaised:
         name=event.event_id,
         signer=signer,
         words=words,
-        at_ns=fact.at_ns,
+        at=event.timestamp,
         payload_sha256=fact.payload_sha256,
-        place=fact.sequence or 0,
+        place=(fact.sequence or 0) if again else 0,
         cause=event,
     )
 
@@ -46,32 +49,33 @@ def refused_message(
     name: str,
     signer: str,
     words: str,
-    at_ns: int,
+    at: str,
     payload_sha256: str,
     place: int = 0,
     cause: Event | None = None,
 ) -> FindingRaised:
-    """Return the same finding for a message that may be no event: `name` is its id or its hash."""
-    episode = derived_id(name, REFUSED, subject, place)
+    """Return the same finding for a message that may be no event.
+
+    `name` is its id or its hash, `at` its time in RFC 3339, `place` the place in the stream where
+    it came again, 0 for the first time.
+    """
     what = subject.removeprefix("mts.v1.operations.")
+    named = {KIND: REFUSED, "subject": subject, "payload_sha256": payload_sha256}
+    if place:
+        named["stream_sequence"] = str(place)
     finding = Finding(
         check=OWN_CHECK,
-        episode=episode,
+        episode=derived_id(name, REFUSED, subject, place),
         severity="warning",
         title=f"refused {what} of {signer or 'nobody'}: {words}"[:TITLE_LENGTH],
-        looked_at=rfc3339(at_ns),
+        looked_at=at,
         rule_version=VERSION,
         details=words,
-        parameters=(
-            Parameter(name=KIND, value=REFUSED),
-            Parameter(name="subject", value=subject),
-            Parameter(name="payload_sha256", value=payload_sha256),
-            Parameter(name="stream_sequence", value=str(place)),
-        ),
+        parameters=tuple(Parameter(name=key, value=value) for key, value in named.items()),
     )
     return FindingRaised(
         event_id=derived_id(name, REFUSED, payload_sha256, place),
-        timestamp=rfc3339(at_ns),
+        timestamp=at,
         actor=OWN_CHECK,
         subject_id=_command_id(cause) or name,
         environment=cause.environment if cause else "live",

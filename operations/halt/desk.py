@@ -79,7 +79,7 @@ class Desk:
         elif isinstance(event, kinds.HaltRequested):
             self._take_request(fact)
         elif isinstance(event, kinds.ResumeDenied):
-            self._wish(event.data.resume_id).denial = event.data.reason
+            self._take_denial(event, fact.sequence)
             self.open_wishes.pop(event.data.resume_id, None)
         elif isinstance(event, kinds.HaltActivated):
             self.activations.pop(event.data.halt_id, None)
@@ -258,6 +258,12 @@ class Desk:
         wish = self._wish(lift.resume_id)
         wish.lifted_at = min(fact.sequence, wish.lifted_at or fact.sequence)
         self.open_wishes.pop(lift.resume_id, None)
+
+    def _take_denial(self, event: kinds.ResumeDenied, sequence: int | None) -> None:
+        wish = self._wish(event.data.resume_id)
+        wish.denial = event.data.reason
+        if sequence is not None:
+            wish.denied_at = min(sequence, wish.denied_at or sequence)
 
     def _revisit(self, halt_id: str) -> None:
         """Note the checks behind a halt that is over: their newest findings may count again."""

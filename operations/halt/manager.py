@@ -113,16 +113,19 @@ def _answers(desk: Desk, ask: Ask, now_ns: int) -> Iterator[Event]:
     elif not isinstance(event.data, orders.Command):
         return
     elif desk.replayed(ask):
-        yield alarms.refused(ask.fact, ask.order.subject, ask.signer, "it was sent before")
+        yield _refused(ask, "it was sent before", again=True)
     elif isinstance(event, orders.HaltCommanded):
         yield from _halt(desk, ask, event)
     elif isinstance(event, orders.ResumeCommanded | orders.CosignCommanded):
         yield from resumption.answer(desk, ask, now_ns)
-    elif now_ns >= parse_rfc3339(event.data.expires_at):
-        words = f"it expired at {event.data.expires_at}"
-        yield alarms.refused(ask.fact, ask.order.subject, ask.signer, words)
     elif isinstance(event, orders.DrillCommanded):
-        yield _drill(ask, event)
+        yield _drill(desk, ask, event, now_ns)
+    elif ask.fact.at_ns >= parse_rfc3339(event.data.expires_at):
+        yield _refused(ask, f"it expired at {event.data.expires_at}")
+
+
+def _refused(ask: Ask, words: str, *, again: bool = False) -> Event:
+    return alarms.refused(ask.fact, ask.order.subject, ask.signer, words, again=again)
 
 
 def _due(desk: Desk, now_ns: int) -> Iterator[Event]:
@@ -168,8 +171,12 @@ def _halt(desk: Desk, ask: Ask, event: orders.HaltCommanded) -> Iterator[Event]:
     )
 
 
-def _drill(ask: Ask, event: orders.DrillCommanded) -> Event:
+def _drill(desk: Desk, ask: Ask, event: orders.DrillCommanded, now_ns: int) -> Event:
+    """Practise once and in time; what was practised already is said again, whenever it is asked."""
     drill = event.data
+    event_id = derived_id(drill.command_id, "halt", drill.drill_id, 0)
+    if now_ns >= parse_rfc3339(drill.expires_at) and event_id not in desk.said:
+        return _refused(ask, f"it expired at {drill.expires_at}")
     scope = Scope("STRATEGY_HALT", kinds.DRILL_STRATEGY)
     halt = Halt(
         halt_id=drill.drill_id,
@@ -179,7 +186,6 @@ def _drill(ask: Ask, event: orders.DrillCommanded) -> Event:
         requested_by=ask.signer,
         payload_sha256=ask.fact.payload_sha256,
     )
-    event_id = derived_id(drill.command_id, "halt", drill.drill_id, 0)
     return _request(halt, scope, event_id, event.timestamp, event, environment="drill")
 
 
@@ -191,7 +197,7 @@ def _finding(desk: Desk, ask: Ask, at_ns: int) -> Iterator[Event]:
         return
     ruling = policy.judge(event, desk.streak(event))
     if ruling.refusal:
-        yield alarms.refused(ask.fact, ask.order.subject, ask.signer, ruling.refusal)
+        yield _refused(ask, ruling.refusal)
     if not ruling.halts:
         return
     assert ruling.scope is not None

@@ -63,12 +63,18 @@ class Wish(Struct):
     resume: Ask | None = None
     cosigns: dict[str, Ask] = {}
     denial: str | None = None
+    denied_at: int | None = None
     lifted_at: int | None = None
 
     @property
     def open(self) -> bool:
         """Whether it may still lift something."""
         return self.resume is not None and self.denial is None and self.lifted_at is None
+
+    @property
+    def closed_at(self) -> int | None:
+        """Place in the stream of what closed it, None while it is open or only heard of."""
+        return self.lifted_at or self.denied_at
 
 
 def touches(request: Request, episode: Episode) -> bool:

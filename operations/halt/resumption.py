@@ -39,8 +39,9 @@ def answer(desk: Desk, ask: Ask, now_ns: int) -> Iterator[Event]:
         yield alarms.refused(fact, ask.order.subject, ask.signer, words)
         return
     elif not wish.open:
-        words = wish.denial or "its halts are lifted already"
-        words = f"resume {event.data.resume_id} is closed: {words}"
+        if fact.sequence < (wish.closed_at or fact.sequence):
+            return  # it was judged while the resume was open; this is the stream read once more
+        words = f"resume {event.data.resume_id} is closed: {wish.denial or 'its halts are lifted'}"
         yield alarms.refused(fact, ask.order.subject, ask.signer, words)
         return
     yield from settle(desk, wish, now_ns)

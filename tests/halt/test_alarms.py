@@ -6,16 +6,24 @@ from halt_cases import (
     ORDER_SYSTEMS,
     SECOND,
     acknowledged,
+    ask,
+    cosign_command,
+    drill_command,
+    finding,
     halt_command,
     new_desk,
+    resume_command,
+    signed,
 )
-from halt_floor import MINUTE, Floor, only
+from halt_floor import MINUTE, Floor, kinds, only
 
+from operations.clock import rfc3339
+from operations.events.base import encode
 from operations.events.findings import FindingCleared, FindingRaised
-from operations.events.halts import (
-    HaltActivated,
-)
-from operations.halt import alarms
+from operations.events.halts import HaltActivated
+from operations.halt import alarms, manager
+from operations.halt.records import Ask
+from operations.halt.state import FIRM
 
 pytestmark = pytest.mark.unit
 
@@ -80,8 +88,41 @@ def test_a_message_that_is_no_event_is_refused_under_its_hash():
         name="ab" * 32,
         signer="",
         words="not signed",
-        at_ns=NOON,
+        at=rfc3339(NOON),
         payload_sha256="ab" * 32,
     )
     assert made.subject_id == "ab" * 32
     assert "command.halt of nobody: not signed" in made.data.title
+
+
+@pytest.mark.parametrize("signer", ["alice", "erin"])
+def test_a_halt_worker_that_starts_again_says_nothing_new(floor, signer):
+    """All asks are decided once more: what was refused, drilled, cosigned or lifted stays so."""
+    floor.tell(drill_command())
+    floor.tell(drill_command("d2", expires_at=rfc3339(NOON)))
+    floor.tell(drill_command())
+    floor.tell(finding())
+    floor.tell(finding("vpin", "f9"))
+    for resume_id, by in (("r1", "alice"), ("r2", signer)):
+        floor.tell(halt_command(f"h{resume_id}", FIRM))
+        floor.resume(f"h{resume_id}", resume_id=resume_id)
+        order = signed(resume_command(f"h{resume_id}", resume_id=resume_id), "alice")
+        floor.tell(cosign_command(order, resume_id, event_id=f"self-{resume_id}"), by)
+        floor.tell(cosign_command(order, resume_id), "bob")
+    floor.wait()
+    again = new_desk()
+    for each in floor.log:
+        (again.hear if isinstance(each, Ask) else again.take)(each)
+    later = floor.now + 60 * MINUTE
+    for each in floor.log:
+        if isinstance(each, Ask):
+            assert manager.decide(again, each, later) == ()
+    assert kinds(manager.due(again, later)) <= {FindingRaised}  # the order systems are silent
+
+
+def test_heard_or_stored_a_refusal_is_the_same_finding(floor):
+    heard = ask(finding("vpin"), "service-vpin")
+    floor.desk.hear(heard)
+    (early,) = manager.decide(floor.desk, heard, NOON)
+    (late,) = floor.tell(finding("vpin"), "service-vpin")
+    assert encode(early) == encode(late)

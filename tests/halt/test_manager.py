@@ -167,6 +167,23 @@ def test_a_bad_tick_among_breaches_neither_counts_nor_resets(floor):
     only(floor.tell(last), HaltRequested)
 
 
+def test_a_streak_is_in_the_order_of_the_looks_and_not_of_arrival(floor):
+    def look(second, statistic):
+        return finding(
+            name=f"f{second}",
+            kind=FindingUpdated,
+            statistic=statistic,
+            looked_at=rfc3339(NOON + second * SECOND),
+            parameters=(),
+        )
+
+    for second, statistic in ((4, 12.0), (2, 12.0), (3, 5.0)):
+        assert floor.tell(look(second, statistic)) == []
+    assert floor.desk.streak(look(4, 12.0)) == 1
+    assert floor.tell(look(5, 12.0)) == []
+    only(floor.tell(look(6, 12.0)), HaltRequested)
+
+
 def test_an_ask_beyond_its_row_is_refused_with_an_event(floor):
     assert "may stop nothing" in refusal(floor.tell(finding("vpin"), "service-vpin"))
     assert floor.active == set()

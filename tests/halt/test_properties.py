@@ -77,7 +77,7 @@ class Firm(RuleBasedStateMachine):
         self.captured = []
         self.honest = {}  # event id of a lift that the stream took from a halt worker: its place
         self.counter = 0
-        for scope in (FIRM, STRATEGY):
+        for scope in (FIRM, STRATEGY, OTHER, FUND):
             self.send(halt_command(self.name("h"), scope), "alice", {0, 1}, stored_first=True)
 
     # What there is.
@@ -218,8 +218,8 @@ class Firm(RuleBasedStateMachine):
         self.captured.append(signed(event, by))
         self.send(event, by, ())
 
-    @rule(data=st.data(), first=PEOPLE, second=PEOPLE, worker=WORKER, tell_other=st.booleans())
-    def two_people_lift_what_a_worker_has_read(self, data, first, second, worker, tell_other):
+    @rule(data=st.data(), first=PEOPLE, second=PEOPLE, worker=WORKER, himself=st.booleans())
+    def two_people_lift_what_a_worker_has_read(self, data, first, second, worker, himself):
         """The straight way, so that lifts are common: ask, read, cosign, read."""
         self.a_worker_reads_on(worker, len(self.stream) + 1)
         known = sorted(self.desks[worker].halts.active)
@@ -233,8 +233,7 @@ class Firm(RuleBasedStateMachine):
         self.resumes[resume_id] = (first, event, signed(event, first))
         self.send(event, first, ())
         self.a_worker_reads_on(worker, len(self.stream) + 1)
-        if tell_other:
-            self.a_worker_reads_on(1 - worker, len(self.stream) + 1)
+        second = first if himself else second
         cosign = cosign_command(
             self.resumes[resume_id][2],
             resume_id=resume_id,
