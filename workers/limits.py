@@ -46,7 +46,8 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
             if ready:
                 await _say(watch, publisher, said, at)
             kept.note(watch)
-            runtime.condition(WORKER, ok=ready, detail=_detail(watch, ready=ready))
+            good = ready and not watch.failed
+            runtime.condition(WORKER, ok=good, detail=_detail(watch, ready=ready))
 
 
 async def _say(
@@ -73,6 +74,8 @@ async def _say(
 def _detail(watch: LimitWatch, *, ready: bool) -> str:
     if not ready:
         return f"reading the stream, at {watch.reached}"
+    if watch.failed:
+        return watch.failed
     raised = sum(1 for _ in watch.triggers.raised())
     refused = f", {refused} messages refused" if (refused := watch.refused) else ""
     return f"{len(watch.triggers.funds)} funds watched, {raised} limits broken{refused}"

@@ -25,12 +25,17 @@ Said = FindingRaised | FindingUpdated | FindingCleared
 
 
 class LimitWatch:
-    """The fold of the stream for limits. `refused` counts what came without a valid signature."""
+    """The fold of the stream for limits.
+
+    `refused` counts what came without a valid signature. `failed` names the first event that the
+    fold could not take: a mistake of ours, and one event must not end the watch over all others.
+    """
 
     def __init__(self, judge: Judge) -> None:
         self.triggers = Triggers()
         self.waiting: dict[str, Event] = {}  # by event id, in the order of their causes
         self.refused = 0
+        self.failed = ""
         self.reached = 0
         self._judge = judge
         self._halts = Halts()
@@ -52,6 +57,9 @@ class LimitWatch:
             self._fold(event, received)
         except Denied:
             self.refused += 1
+        except (ArithmeticError, ValueError, Rejected) as error:
+            place = f"{received.subject}, sequence {received.sequence}"
+            self.failed = self.failed or f"{place} could not be judged: {error!r}"
 
     def refresh(self) -> None:
         """Look whether there is a newer roster."""

@@ -33,6 +33,7 @@ WINDOW_DAYS = 60
 LOOK_EVERY_DAYS = 25
 MINIMUM_DAYS = 25
 MINIMUM_BASELINE_DAYS = 60
+SMALLEST_DEVIATION, LARGEST_DEVIATION = 1e-6, 10.0
 DAY_NS = 86_400 * NANOSECONDS
 
 
@@ -97,7 +98,7 @@ class Drift:
             return f"strategy {self._strategy_id} has no baseline, so its drift is unknown"
         if baseline(self._published, horizon_days) is None:
             return (
-                f"the baseline of strategy {self._strategy_id} has neither ic_mean with a positive "
+                f"the baseline of strategy {self._strategy_id} has neither a possible ic_mean and "
                 f"ic_standard_deviation nor {MINIMUM_BASELINE_DAYS} daily coefficients that "
                 "differ, so its drift is unknown"
             )
@@ -171,7 +172,8 @@ class Series:
 def baseline(published: StrategyBaseline, horizon_days: int) -> Baseline | None:
     """Return mean and deviation of a baseline: as it states them, else from its daily values.
 
-    None when it holds neither, or a deviation of zero: then a drift is unknown.
+    None when it holds neither, or figures that no coefficient can have, which lies between -1 and
+    1: then a drift is unknown.
     """
     mean, deviation = published.ic_mean, published.ic_standard_deviation
     daily = published.daily_information_coefficients or ()
@@ -179,7 +181,8 @@ def baseline(published: StrategyBaseline, horizon_days: int) -> Baseline | None:
         if len(daily) < MINIMUM_BASELINE_DAYS:
             return None
         mean, deviation = math.fsum(daily) / len(daily), newey_west(daily, horizon_days)
-    return Baseline(mean, deviation) if deviation > 0 else None
+    possible = -1 <= mean <= 1 and SMALLEST_DEVIATION <= deviation <= LARGEST_DEVIATION
+    return Baseline(mean, deviation) if possible else None
 
 
 def zscore(mean: float, days: int, base: Baseline) -> float:

@@ -20,6 +20,7 @@ from operations.events.portfolio import NetAssetValue
 from operations.events.registry import Fund
 
 FUTURE_NS = 300 * NANOSECONDS  # a mark may be dated this much after its arrival
+DAYS_NS = 3 * 86_400 * NANOSECONDS  # longer than any day of a fund
 LONGEST_DENOMINATOR = 10**60
 
 
@@ -153,10 +154,17 @@ class Book:
         self._first_start = self._start = None
         if data.start_of_day_nav <= 0:
             return f"the value at the start of the day is {data.start_of_day_nav}"
-        came_before = data.flow_time and end.day_of(parse_rfc3339(data.flow_time)) != day
+        came_before = data.flow_time and self._is_before(data.flow_time, day, end)
         self._first_start = Fraction(data.start_of_day_nav)
         self._start = scaled(self._first_start, Fraction(1) if came_before else scale)
         return None
+
+    def _is_before(self, flow_time: str, day: date, end: DayEnd) -> bool:
+        """Whether a flow came before the fund's day; absurd times must not break the calendar."""
+        at_ns = parse_rfc3339(flow_time)
+        if at_ns >= self.as_of_ns:
+            return False
+        return at_ns < self.as_of_ns - DAYS_NS or end.day_of(at_ns) < day
 
     def _go_on(self, data: NetAssetValue, scale: Fraction) -> str | None:
         if self._start is not None:

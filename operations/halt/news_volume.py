@@ -34,6 +34,7 @@ FEWEST_NAMES = 2
 CONFIRMING_MINUTES = 3
 UNREACHABLE = 1_000_000  # stories in one hour
 BEATS_MISSED = 3
+LONGEST_HASH = 128
 REMEMBERED_HOURS = 24  # how long a headline told again is known
 
 
@@ -73,9 +74,10 @@ class NewsVolume:
             return []
         said = self._reach(hour, cause)
         named = self._held_names().intersection(found.tickers)
-        if not named or found.headline_hash in self._told:
+        headline = found.headline_hash[:LONGEST_HASH]
+        if not named or headline in self._told:
             return said
-        self._told[found.headline_hash] = hour
+        self._told[headline] = hour
         self._count += 1
         self._names.update(named)
         minute = at_ns // MINUTE_NS

@@ -90,6 +90,8 @@ def test_without_a_baseline_a_drift_is_unknown_and_said_once():
         {"ic_mean": 0.5},
         {"ic_mean": 0.5, "ic_standard_deviation": 0.0},
         {"ic_mean": 0.5, "ic_standard_deviation": -1.0},
+        {"ic_mean": 0.5, "ic_standard_deviation": 1e-300},
+        {"ic_mean": 1e308, "ic_standard_deviation": 0.5},
         {"daily_information_coefficients": (0.1,) * 59},
         {"daily_information_coefficients": (0.25,) * 500},
     ],

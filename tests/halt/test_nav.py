@@ -132,3 +132,14 @@ def test_a_fund_in_another_currency_begins_anew():
     )
     found = book.take(data, at, "EUR", UTC_MIDNIGHT)
     assert (book.peak, found.start, found.scale) == (50, 50, 1)
+
+
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_an_absurd_time_of_a_flow_breaks_nothing(when):
+    end = day_end(fund("17:00", "Pacific/Apia"))
+    at = 1_800_000_000 * NANOSECONDS
+    data = NetAssetValue(
+        as_of=rfc3339(at), nav=Decimal(100), currency="USD", start_of_day_nav=Decimal(100),
+        flow=Decimal(10), flow_time=when,
+    )  # fmt: skip
+    assert isinstance(Book().take(data, at, "USD", end), Good)
