@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import fleet
+import halting
 import latency
 import rig
 import sealing
@@ -19,6 +20,7 @@ PARTS = {
     "latency": latency.measure,
     "verifying": verifying.measure,
     "fleet": fleet.measure,
+    "halting": halting.measure,
 }
 FILE = Path(__file__).parent / "results.json"
 

@@ -130,7 +130,8 @@ class HaltDecider:
         if self.folded:
             await self.publish(*manager.due(self.desk, self.now_ns))
         await self._bus.say_again()
-        await asyncio.to_thread(self._journal.sync)
+        if not self._journal.synced:
+            await asyncio.to_thread(self._journal.sync)
         self._at("synced")
 
     async def blind(self, what: str, since_ns: int) -> None:

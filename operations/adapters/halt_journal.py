@@ -51,7 +51,7 @@ class HaltJournal:
             raise Retryable(f"another process holds the journal {self._path}") from error
         self.active: dict[str, dict[str, Decided]] = {}
         self.damaged = 0  # lines that could not be read: torn by a crash, or changed
-        self._synced = True
+        self.synced = True  # whether everything is on the disk
         self._read()
         self._compact()
 
@@ -86,13 +86,13 @@ class HaltJournal:
 
     def sync(self) -> None:
         """Put everything so far on the disk; may be called from another thread."""
-        if not self._synced:
-            self._synced = True
+        if not self.synced:
+            self.synced = True
             os.fsync(self._file)
 
     def _append(self, line: Line) -> None:
         os.write(self._file, _encode(line))
-        self._synced = False
+        self.synced = False
 
     def _read(self) -> None:
         if not self._path.exists():
