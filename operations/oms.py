@@ -221,12 +221,12 @@ class Oms:
 
     async def _serve(self, client: WireClient) -> None:
         configuration = self._configuration
-        subjects = (HEARTBEAT, *HEARD) if configuration.hear else (HEARTBEAT,)
-        for subject in subjects:
-            await client.subscribe_raw(subject, self._hear)
         stream = configuration.nats.stream
         state = await oms_link.stream_state(client, stream, self._clock)
         await self._check_stream(state.created_ns)
+        subjects = (HEARTBEAT, *HEARD) if configuration.hear else (HEARTBEAT,)
+        for subject in subjects:
+            await client.subscribe_raw(subject, self._hear)
         reader = Reader(client, stream, configuration.oms_id)
         await reader.rewind(self.gate.halts.sequence + 1)
         sending = asyncio.create_task(self._outbox.serve(client))
@@ -288,7 +288,8 @@ class Oms:
             received = judge.heard(subject, headers, payload)
         except Rejected:
             return
-        self._guarded(received)
+        # By the time of the bus: a clock that is minutes wrong must not make a key look invalid.
+        self._guarded(received._replace(at_ns=self._clock.now_ns()))
 
     def _guarded(self, received: judge.Received) -> None:
         """Fold a message; what fails in an unforeseen way closes the gate."""
