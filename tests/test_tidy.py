@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.cli import reference
+from operations.cli import app, reference
 from workers import WORKERS
 
 pytestmark = pytest.mark.unit
@@ -33,6 +33,7 @@ PROGRAMS = {
     "operations.audit.standalone": "handed out with exports as one file",
     "workers.paper_oms": "python -m workers paper_oms",
     "workers.halt_enforcer": "python -m workers halt_enforcer",
+    **{place.partition(":")[0]: f"mts {name}" for name, place in app.COMMANDS},
     **{f"workers.{worker}": "python -m workers " + worker for worker in WORKERS},
 }
 # Folders of tests that belong to no one package.

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from operations.adapters import judge as judging
-from operations.adapters import stored, stream, wire
+from operations.adapters import stored, wire
 from operations.adapters.judge import Judge, Judged, Received, RosterWatch
 from operations.adapters.orders_of_people import Person
 from operations.adapters.publisher import Acknowledgement, Publisher
@@ -71,11 +71,10 @@ class HaltLine:
         await self._client.flush()
         await self._client.flush()
 
-    async def from_now_on(self, *patterns: str) -> None:
-        """Let `read` begin with what is stored from now on."""
-        found = await stream.info(self._client, self._stream)
+    def begin_at(self, sequence: int, *patterns: str) -> None:
+        """Let `read` begin at a place in the stream, where nothing before it is asked for."""
         for pattern in patterns:
-            self._next[pattern] = found.state.last_seq + 1
+            self._next[pattern] = sequence
 
     async def read(self, *patterns: str) -> None:
         """Take what the stream holds on these subjects and was not read before, in its order."""
@@ -207,6 +206,17 @@ class Sent:
         if not done.done() or done.cancelled() or done.exception():
             return None
         return done.result().sequence
+
+    async def settled(self, seconds: float) -> int | None:
+        """Wait until all are stored or refused; return the lowest place in the stream, if any."""
+        if self._done:
+            await asyncio.wait(self._done.values(), timeout=seconds)
+        places = [
+            done.result().sequence
+            for done in self._done.values()
+            if done.done() and not done.cancelled() and not done.exception()
+        ]
+        return min(places, default=None)
 
     def refusal(self, event: Event) -> OperationsError | None:
         """Return why a command will never be in the stream, None while it may be."""

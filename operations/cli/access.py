@@ -1,4 +1,4 @@
-"""Where a command finds log, keys and servers: what the user says, else the fleet of this folder.
+"""Where a command finds the log and its keys: what the user says, else the fleet of this folder.
 
 The public key comes from a file, never from the database that it is to judge.
 """
@@ -6,14 +6,12 @@ The public key comes from a file, never from the database that it is to judge.
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 
-from operations import config
-from operations.adapters import accounts, credentials, keyfiles
+from operations.adapters import credentials, keyfiles
 from operations.audit.note import VerifierKey
 from operations.cli import fleet
-from operations.config import Nats, Postgres, Settings
+from operations.config import Postgres, Settings
 from operations.errors import Rejected
 from operations.service import AuditLog
 
@@ -61,24 +59,3 @@ def postgres(settings: Settings, dsn: str) -> Postgres:
         raise Rejected(
             f"no database is known: {error}; or give its address with --dsn or MTS_POSTGRES_DSN"
         ) from error
-
-
-def password(nats: Nats) -> str:
-    """Return the password of these settings, wherever it stands."""
-    return config.secret(nats.password, nats.password_file)
-
-
-def nats(settings: Settings, user: str) -> Nats:
-    """Return how to connect to NATS: as MTS_NATS_USER, or as a user of this fleet.
-
-    Raises Rejected if there are no credentials.
-    """
-    if settings.nats.user:
-        return msgspec.structs.replace(settings.nats, url=credentials.nats_url(settings))
-    return msgspec.structs.replace(
-        settings.nats,
-        url=credentials.nats_url(settings),
-        user=user,
-        password=credentials.read_secret(credentials.nats_secret_file(settings, user)),
-        inbox=accounts.inbox(user),
-    )

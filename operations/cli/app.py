@@ -1,50 +1,43 @@
-"""The command `mts` (also `mts1b-operations`): every command group in one list."""
+"""The command `mts` (also `mts1b-operations`): every command in one list.
+
+A command is imported only when it is run: a halt does not wait until DuckDB is loaded.
+"""
 
 import sys
 from importlib.metadata import version
 
 from cyclopts import App
 
-from operations.cli import (
-    audit,
-    cmd,
-    demo,
-    doctor,
-    fleet,
-    halts,
-    keys,
-    keys_roster,
-    registry,
-    replay,
-    setup,
-)
 from operations.errors import OperationsError
+
+# Name and place of each; what is read by programs and by the test of reachable modules.
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("start", "operations.cli.fleet:start"),
+    ("stop", "operations.cli.fleet:stop"),
+    ("check", "operations.cli.fleet:check"),
+    ("status", "operations.cli.fleet:status"),
+    ("env", "operations.cli.fleet:env"),
+    ("doctor", "operations.cli.doctor:doctor"),
+    ("setup", "operations.cli.setup:setup"),
+    ("replay", "operations.cli.replay:replay"),
+    ("keys", "operations.cli.keys:keys"),
+    ("roles", "operations.cli.keys_roster:roles"),
+    ("cmd", "operations.cli.cmd:cmd"),
+    ("halts", "operations.cli.halts:halts"),
+    ("why", "operations.cli.halts:why"),
+    ("funds", "operations.cli.registry:funds"),
+    ("strategies", "operations.cli.registry:strategies"),
+    ("audit", "operations.cli.audit:audit"),
+    ("demo", "operations.cli.demo:demo"),
+)
 
 app = App(
     name="mts",
     help="Run and operate mts1b-operations: the fleet, its audit log and its proofs.",
     version=lambda: version("mts1b-operations"),
 )
-app.command(fleet.start)
-app.command(fleet.stop)
-app.command(fleet.check)
-app.command(fleet.status)
-app.command(fleet.env)
-app.command(doctor.doctor)
-app.command(setup.setup)
-app.command(replay.replay)
-app.command(keys.keys)
-keys.keys.command(keys_roster.show)
-keys.keys.command(keys_roster.revoke)
-keys.keys.command(keys_roster.publish_roster, name="publish-roster")
-app.command(keys_roster.roles)
-app.command(cmd.cmd)
-app.command(halts.halts)
-app.command(halts.why)
-app.command(registry.funds)
-app.command(registry.strategies)
-app.command(audit.audit)
-app.command(demo.demo)
+for _name, _place in COMMANDS:
+    app.command(_place, name=_name)
 
 
 def main() -> None:

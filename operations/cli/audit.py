@@ -5,7 +5,15 @@ from cyclopts import App
 
 from operations.adapters.auditor import Report
 from operations.audit.findings import AuditFinding, Tampering
-from operations.cli import access, audit_keys, audit_proof, audit_show, audit_stream, fleet
+from operations.cli import (
+    access,
+    audit_keys,
+    audit_proof,
+    audit_show,
+    audit_stream,
+    bus,
+    fleet,
+)
 from operations.cli.access import Checkpoints, Dsn, Key
 from operations.cli.output import (
     PROVEN,
@@ -178,7 +186,7 @@ def status(*, dsn: Dsn = "", key: Key = None, output: Output = "table") -> int:
 async def _print_status(log: AuditLog, form: Output) -> int:
     problem = ""
     try:
-        nats = access.nats(fleet.load(), "auditor")
+        nats = bus.nats(fleet.load(), "auditor")
     except Rejected as error:
         nats, problem = None, str(error)
     found = await log.status(nats)

@@ -9,7 +9,7 @@ from operations.adapters import roster_files
 from operations.adapters.adoption_order import Plan
 from operations.adapters.link import Access
 from operations.adapters.rebuild import Rebuilt
-from operations.cli import access, fleet
+from operations.cli import access, bus, fleet
 from operations.cli.access import Checkpoints, Dsn, Key
 from operations.cli.output import (
     CANNOT,
@@ -60,7 +60,7 @@ def rebuild(
 
     async def work() -> int:
         log = access.open_log(dsn, key)
-        nats = access.nats(fleet.load(), "auditor")
+        nats = bus.nats(fleet.load(), "auditor")
         brought = [read_text(file) for file in checkpoint]
         into = Postgres(dsn=dsn_empty) if dsn_empty else None
         with Bar("rebuilding") as bar:
@@ -153,7 +153,7 @@ def adopt_stream(
     async def work() -> int:
         settings = fleet.load()
         log = access.open_unproven(dsn, key)
-        nats = access.nats(settings, "operator")
+        nats = bus.nats(settings, "operator")
         planned = await log.plan_adoption(nats)
         if not planned.is_needed:
             headline(
@@ -184,7 +184,7 @@ def _access(nats: Nats) -> Access:
     return Access(
         url=nats.url,
         user=nats.user,
-        password=access.password(nats),
+        password=bus.password(nats),
         inbox=nats.inbox,
         ca_file=nats.ca_file,
     )

@@ -4,7 +4,7 @@ Stopping asks for one word and never for more: what cannot be looked up is said 
 """
 
 from contextlib import AsyncExitStack
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from cyclopts import App, Parameter
 
@@ -13,7 +13,7 @@ from operations.adapters.halt_line import HaltLine
 from operations.cli import asking, cmd_resume, ordering, scopes
 from operations.cli.asking import Confirm, Reason
 from operations.cli.ordering import Desk, KeyFile, Seconds, Waited
-from operations.cli.outcomes import Told, finish
+from operations.cli.outcomes import finish
 from operations.cli.output import CANNOT, Output, Text, complain, run
 from operations.clock import now_ns
 from operations.errors import OperationsError, Rejected
@@ -22,6 +22,7 @@ from operations.events.findings import FindingRaised
 from operations.events.halts import Mode
 from operations.halt import outcome
 from operations.halt.outcome import Outcome
+from operations.halt.registry import Registry
 from operations.halt.state import Scope
 
 cmd = App(name="cmd", help="Signed commands: halt, cancel, flatten, resume, cosign, drill.")
@@ -40,6 +41,16 @@ STOPS = {
     "BLOCK_ALL": "every order system refuses new orders and amends at once; cancels pass",
     "REDUCE_ONLY": "every order system refuses what does not reduce a position; cancels pass",
 }
+
+
+class Wanted(NamedTuple):
+    """What is to be halted and how one wants to hear of it."""
+
+    name: str
+    level: str | None
+    mode: Mode
+    seconds: float
+    output: Output
 
 
 @cmd.command
@@ -76,62 +87,87 @@ def halt(
 
     async def work() -> int:
         desk = ordering.begin(key)
+        wanted = Wanted(scope, level, MODES[mode], seconds, output)
         try:
-            return await _halt(desk, scope, level, MODES[mode], confirm, reason, seconds, output)
+            if confirm:
+                if not asking.confirmed("HALT", confirm, ""):
+                    return CANNOT
+                return await _halt_now(desk, wanted, reason or "")
+            return await _halt_asked(desk, wanted, reason)
         except OperationsError as error:
             raise ordering.unsent(error) from error
 
     return run(work())
 
 
-async def _halt(
-    desk: Desk,
-    name: str,
-    level: str | None,
-    mode: Mode,
-    confirm: str,
-    given: str | None,
-    seconds: float,
-    output: Output,
-) -> int:
+async def _halt_now(desk: Desk, wanted: Wanted, reason: str) -> int:
+    """Send a halt that was confirmed; only a name whose level nobody said is looked up before.
+
+    What is halted already is not looked up at all: it would only delay the halt.
+    """
+    look = scopes.needs_look(wanted.name, wanted.level)
+    registry = await ordering.known(desk) if look else None
+    found = scopes.resolve(wanted.name, wanted.level, registry)
+    _show_plan(wanted, found, registry, [])
+    events = _halts(desk, wanted, found, registry, reason)
+    told = await ordering.send_first(desk, events, _waited, wanted.seconds)
+    return finish(told, now_ns(), wanted.output)
+
+
+async def _halt_asked(desk: Desk, wanted: Wanted, given: str | None) -> int:
+    """Show what is known, ask for the word, send."""
     async with AsyncExitStack() as stack:
-        look = not confirm or (name not in ("", scopes.FIRM_NAME) and level is None)
-        registry = await ordering.known(desk) if look else None
-        found = scopes.resolve(name, level, registry)
+        registry = await ordering.known(desk)
+        found = scopes.resolve(wanted.name, wanted.level, registry)
         opened: HaltLine | None = None
+        already = None
         try:
             opened = await stack.enter_async_context(ordering.line(desk))
+            already = await ordering.held(opened)
         except OperationsError as error:
             complain("!", f"answers cannot be heard: {error}", "yellow")
-        already = await ordering.held(opened) if opened and not confirm else None
-        asking.show_plan(
-            scope=scopes.described(found, registry),
-            trading=scopes.trading(found, registry),
-            does=[STOPS[mode]],
-            does_not=[
-                "cancel working orders: mts cmd cancel-all",
-                "close positions; end by itself: mts cmd resume",
-            ],
-            halted=already or [],
-        )
-        if not asking.confirmed("HALT", confirm, f"stop {scopes.named(found)}"):
+        _show_plan(wanted, found, registry, already or [])
+        if not asking.confirmed("HALT", "", f"stop {scopes.named(found)}"):
             return CANNOT
         reason = asking.reason_of(given, needed=False)
-        events = [
-            orders_of_people.halt(
-                desk.person.name,
-                each,
-                mode,
-                reason,
-                environment=scopes.environment(each, registry),
-                fund_id=scopes.fund_of(each, registry),
-            )
-            for each in found
-        ]
+        events = _halts(desk, wanted, found, registry, reason)
         if opened is None:
-            return finish(await _blind(desk, events, seconds), now_ns(), output)
-        waited = [_waited(opened, each) for each in events]
-        return finish(await ordering.order(desk, opened, waited, seconds), now_ns(), output)
+            told = await ordering.send_first(desk, events, _waited, wanted.seconds)
+        else:
+            questions = [_waited(opened, each) for each in events]
+            told = await ordering.order(desk, opened, questions, wanted.seconds)
+        return finish(told, now_ns(), wanted.output)
+
+
+def _show_plan(
+    wanted: Wanted, found: tuple[Scope, ...], registry: Registry | None, already: list[str]
+) -> None:
+    asking.show_plan(
+        scope=scopes.described(found, registry),
+        trading=scopes.trading(found, registry),
+        does=[STOPS[wanted.mode]],
+        does_not=[
+            "cancel working orders: mts cmd cancel-all",
+            "close positions; end by itself: mts cmd resume",
+        ],
+        halted=already,
+    )
+
+
+def _halts(
+    desk: Desk, wanted: Wanted, found: tuple[Scope, ...], registry: Registry | None, reason: str
+) -> list[HaltCommanded]:
+    return [
+        orders_of_people.halt(
+            desk.person.name,
+            each,
+            wanted.mode,
+            reason,
+            environment=scopes.environment(each, registry),
+            fund_id=scopes.fund_of(each, registry),
+        )
+        for each in found
+    ]
 
 
 def _waited(opened: HaltLine, event: HaltCommanded) -> Waited:
@@ -142,23 +178,6 @@ def _waited(opened: HaltLine, event: HaltCommanded) -> Waited:
         lambda: outcome.of_halt(opened.desk, halt_id, command, now_ns(), _findings(opened)),
         lambda: outcome.of_silence(opened.desk, halt_id, now_ns()),
     )
-
-
-async def _blind(desk: Desk, events: list[HaltCommanded], seconds: float) -> list[Told]:
-    """Send halts although nobody can be heard; all that is learnt is whether they are stored."""
-    told = []
-    for event in events:
-        sequence = await orders_of_people.store(desk.person, event, seconds)
-        told.append(
-            Told(
-                command="halt",
-                command_id=event.data.command_id,
-                event_id=event.event_id,
-                sequence=sequence,
-                outcome=Outcome(result="late", words="sent; answers cannot be heard"),
-            )
-        )
-    return told
 
 
 def _findings(opened: HaltLine) -> list[FindingRaised]:
@@ -192,7 +211,7 @@ def cancel_all(
 
     async def work() -> int:
         desk = ordering.begin(key)
-        look = not confirm or (name_needs_look(scope) and level is None)
+        look = not confirm or scopes.needs_look(scope, level)
         registry = await ordering.known(desk) if look else None
         found = scopes.resolve(scope, level, registry)
         async with ordering.line(desk) as opened:
@@ -213,11 +232,6 @@ def cancel_all(
             return finish(await ordering.order(desk, opened, waited, seconds), now_ns(), output)
 
     return run(work())
-
-
-def name_needs_look(name: str) -> bool:
-    """Whether only the registry can tell what a name is."""
-    return name not in ("", scopes.FIRM_NAME)
 
 
 def _canceled(opened: HaltLine, event: CancelAllCommanded) -> Waited:

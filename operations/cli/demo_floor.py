@@ -19,7 +19,7 @@ from typing import Protocol
 from operations import config
 from operations.adapters import credentials, stored, stream, wire
 from operations.adapters.publisher import Publisher
-from operations.cli.access import nats
+from operations.cli.bus import nats
 from operations.cli.replay import USER, access
 from operations.clock import NANOSECONDS, monotonic_ns, now_ns
 from operations.config import Settings

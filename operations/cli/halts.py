@@ -14,7 +14,7 @@ from operations.adapters import halt_line, halt_view
 from operations.adapters import wire as wires
 from operations.adapters.halt_line import FOLDED, HALTS, SIGNALS, HaltLine
 from operations.adapters.log_queries import Found
-from operations.cli import access, fleet, halts_shown
+from operations.cli import access, bus, fleet, halts_shown
 from operations.cli.halts_shown import View
 from operations.cli.output import (
     CANNOT,
@@ -70,7 +70,7 @@ def halts(*, watch: Flag = False, output: Output = "table") -> int:
         if watch and output == "json":
             raise Rejected("a board that has no end cannot be one JSON; use --output jsonl")
         settings = fleet.load()
-        async with halt_line.opened(settings, access.nats(settings, "operator")) as line:
+        async with halt_line.opened(settings, bus.nats(settings, "operator")) as line:
             await line.hear(HALTS, *SIGNALS)
             await line.read(*FOLDED)
             await line.until(lambda: _everybody_spoke(line), SIGNAL_SECONDS)
@@ -139,7 +139,7 @@ def why(name: str, /, *, output: Output = "table") -> int:
 
     async def work() -> int:
         settings = fleet.load()
-        nats = access.nats(settings, "operator")
+        nats = bus.nats(settings, "operator")
         async with wires.connection(nats, "registry") as client:
             known = await halt_view.registry(client, nats.stream)
         async with halt_line.opened(settings, nats) as line:

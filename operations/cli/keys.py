@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from operations import config
 from operations.adapters import credentials, roster_files
+from operations.cli import keys_roster
 from operations.clock import now_ns, rfc3339
 from operations.errors import Rejected
 from operations.signing import keys as signing_keys
@@ -16,6 +17,9 @@ from operations.signing.development import VALID_NS
 from operations.signing.roster import Body, Key, Member
 
 keys = App(name="keys", help="Make signing keys, and sign the roster that says who may do what.")
+keys.command(keys_roster.show)
+keys.command(keys_roster.revoke)
+keys.command(keys_roster.publish_roster, name="publish-roster")
 
 
 @keys.command

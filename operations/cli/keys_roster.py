@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from operations.adapters import credentials, halt_view, orders_of_people, roster_files, wire
-from operations.cli import access, fleet
+from operations.cli import bus, fleet
 from operations.cli.output import CANNOT, PROVEN, Output, complain, headline, run, write_json
 from operations.cli.tables import write_table
 from operations.clock import now_ns, parse_rfc3339, rfc3339
@@ -187,7 +187,7 @@ def publish_roster(
     async def work() -> int:
         settings = fleet.load()
         known = _read(file)
-        nats = access.nats(settings, "operator")
+        nats = bus.nats(settings, "operator")
         async with wire.connection(nats, "roster") as client:
             newest = await halt_view.published_roster(client, settings)
         version = known.body.version

@@ -1,7 +1,7 @@
 """How a person's command goes out: look if one can, send in any case, wait for the answers."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -11,19 +11,19 @@ from cyclopts import Parameter
 from operations.adapters import halt_line, halt_view, orders_of_people, wire
 from operations.adapters.halt_line import FOLDED, HALTS, REFUSALS, HaltLine, Sent
 from operations.adapters.orders_of_people import Person
-from operations.cli import access, fleet
+from operations.cli import bus, fleet
 from operations.cli.outcomes import Told
 from operations.cli.output import complain
 from operations.clock import now_ns
 from operations.config import Nats, Settings
 from operations.errors import Denied, OperationsError, Retryable
-from operations.events.base import Event, encode
+from operations.events.base import Event, EventT, encode
 from operations.events.commands import Command as Order
 from operations.halt import board
 from operations.halt.outcome import Command, Outcome, Progress
 from operations.halt.registry import Registry
 
-LOOK_SECONDS = 3.0
+LOOK_SECONDS = 1.5
 KeyFile = Annotated[
     Path | None,
     Parameter(
@@ -56,7 +56,7 @@ class Waited(NamedTuple):
 def begin(key: Path | None) -> Desk:
     """Return who orders. Raises Rejected without a key or credentials."""
     settings = fleet.load()
-    nats = access.nats(settings, "operator")
+    nats = bus.nats(settings, "operator")
     return Desk(settings, nats, orders_of_people.person(settings, nats, key))
 
 
@@ -117,11 +117,50 @@ async def order(
     async with halt_line.sending(desk.person) as sent:
         for each in waited:
             await sent.send(each.event)
-        await opened.until(lambda: _finished(sent, waited), seconds, (HALTS, REFUSALS))
-        refusals = [error for each in waited if (error := sent.refusal(each.event))]
-        if len(refusals) == len(waited):
-            raise refusals[0]
-        return [_told(sent, each) for each in waited]
+        return await _answers(opened, sent, waited, seconds)
+
+
+async def send_first(
+    desk: Desk,
+    events: Sequence[EventT],
+    question: Callable[[HaltLine, EventT], Waited],
+    seconds: float,
+) -> list[Told]:
+    """Send commands before anything else, then find out what came of them.
+
+    Answers that came before one could hear are read from the stream. Raises as `order` does.
+    """
+    async with AsyncExitStack() as stack:
+        sent = await stack.enter_async_context(halt_line.sending(desk.person))
+        for event in events:
+            await sent.send(event)
+        try:
+            opened = await stack.enter_async_context(line(desk))
+            opened.begin_at(await sent.settled(seconds) or 1, HALTS, REFUSALS)
+        except OperationsError as error:
+            complain("!", f"sent, but answers cannot be heard: {error}", "yellow")
+            await sent.settled(seconds)
+            waited = [Waited("halt", event, lambda: None, _unheard) for event in events]
+            return _all_told(sent, waited)
+        return await _answers(opened, sent, [question(opened, each) for each in events], seconds)
+
+
+def _unheard() -> Outcome:
+    return Outcome(result="late", words="sent; what came of it is not known here")
+
+
+async def _answers(
+    opened: HaltLine, sent: Sent, waited: Sequence[Waited], seconds: float
+) -> list[Told]:
+    await opened.until(lambda: _finished(sent, waited), seconds, (HALTS, REFUSALS))
+    return _all_told(sent, waited)
+
+
+def _all_told(sent: Sent, waited: Sequence[Waited]) -> list[Told]:
+    refusals = [error for each in waited if (error := sent.refusal(each.event))]
+    if len(refusals) == len(waited):
+        raise refusals[0]
+    return [_told(sent, each) for each in waited]
 
 
 def _finished(sent: Sent, waited: Sequence[Waited]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from cyclopts import App
 
 from operations.adapters import halt_view, wire
-from operations.cli import access, fleet
+from operations.cli import bus, fleet
 from operations.cli.output import CANNOT, PROVEN, Output, complain, run, write_json
 from operations.cli.tables import write_table
 from operations.halt.registry import Registry
@@ -19,7 +19,7 @@ strategies = App(name="strategies", help="The strategies that are registered.")
 
 async def read() -> Registry:
     """Return what the stream of this fleet registers; raises Retryable."""
-    nats = access.nats(fleet.load(), "operator")
+    nats = bus.nats(fleet.load(), "operator")
     async with wire.connection(nats, "registry") as client:
         return await halt_view.registry(client, nats.stream)
 

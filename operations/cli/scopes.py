@@ -34,6 +34,11 @@ def resolve(name: str, level: str | None, registry: Registry | None) -> tuple[Sc
     return tuple(found)
 
 
+def needs_look(name: str, level: str | None) -> bool:
+    """Whether only the registry can tell what a name is."""
+    return level is None and name not in ("", FIRM_NAME)
+
+
 def described(found: tuple[Scope, ...], registry: Registry | None) -> str:
     """Return a scope with what belongs to it."""
     if registry is None:

@@ -179,7 +179,8 @@ def _system(covered: Covered, each: coverage.Row) -> System:
     elif not each.blocking:
         words = f"is at {each.phase}"
     elif last and last.unknown_in_flight:
-        words = f"has {last.unknown_in_flight} orders whose fate is unknown"
+        count = "1 order" if last.unknown_in_flight == 1 else f"{last.unknown_in_flight} orders"
+        words = f"has {count} whose fate is unknown"
     else:
         words = ""
     return System(
