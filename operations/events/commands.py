@@ -40,6 +40,9 @@ class ResumeOrder(Command, frozen=True, kw_only=True):
     halt_ids: Annotated[tuple[Id, ...], doc("Episodes to lift, no others.")]
     treatment: Annotated[Treatment, doc("What happens to the trigger.")]
     muted_until: Annotated[Timestamp | None, doc("End of MUTED.")] = None
+    as_of_sequence: Annotated[
+        int | None, doc("Last sequence of the stream that was looked at; newer evidence voids it.")
+    ] = None
 
 
 class ResumeCommanded(Event, frozen=True, kw_only=True):

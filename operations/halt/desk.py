@@ -25,6 +25,7 @@ from operations.halt.records import (
     Request,
     Trigger,
     Wish,
+    as_of,
     halt_ids_of,
     touches,
 )
@@ -158,9 +159,9 @@ class Desk:
         )
 
     def overtaken_by(self, wish: Wish) -> Request | None:
-        """Return the first stored request in the scope of a resume that is newer than it."""
+        """Return the first stored request in the scope of a resume that its signer had not seen."""
         assert wish.resume is not None
-        after = wish.resume.fact.sequence or 0
+        after = as_of(wish.resume)
         start = bisect_right(self._stored, after, key=lambda each: each.sequence)
         newer = self._stored[start:]
         return next(self._touching(wish, newer), None)

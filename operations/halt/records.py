@@ -101,6 +101,13 @@ def halt_ids_of(wish: Wish) -> tuple[str, ...]:
     return event.data.halt_ids if isinstance(event, ResumeCommanded) else ()
 
 
+def as_of(resume: Ask) -> int:
+    """Return the place up to which who asked for a resume had looked, as he said or at most."""
+    event, place = resume.fact.event, resume.fact.sequence or 0
+    said = event.data.as_of_sequence if isinstance(event, ResumeCommanded) else None
+    return place if said is None else min(said, place)
+
+
 def _is_drill(scope: Scope) -> bool:
     return scope == Scope("STRATEGY_HALT", DRILL_STRATEGY)
 

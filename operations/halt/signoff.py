@@ -50,7 +50,8 @@ def judge_lift(lift: Fact, halts: Halts, trust: Trust) -> tuple[str, ...]:
     1. The lift is stored: a lift that the stream refused is still heard, and frees nothing.
     2. It names at least one halt, each once, and exactly those of the resume that it carries.
     3. The resume says why, and what happens to the trigger; the lift says the same.
-    4. The resume has not expired at the JetStream time of the lift.
+    4. The resume has not expired at the JetStream time of the lift, and where it says up to which
+       place of the stream people had looked, no halt that it names was requested again after it.
     5. A person signed the resume, with a key of the roster that was valid at that time.
     6. That person may resume at the level of each named halt; a halt that the stream does not
        know yet is judged as one of the firm.
@@ -96,6 +97,7 @@ def judge_resume(order: SignedOrder, halts: Halts, trust: Trust, at_ns: int) -> 
         raise Denied(f"a lift starts with a resume command, not with {order.subject}")
     if problem := resume_problem(event, at_ns):
         raise Denied(problem)
+    _check_unchanged(event, halts)
     return _signed(order, levels_of(event.data.halt_ids, halts), trust, at_ns)
 
 
@@ -151,6 +153,19 @@ def _expiry_problem(order: Command, what: str, at_ns: int) -> str:
             f"{rfc3339(at_ns)}; look at the clock of who signed, and sign a shorter one"
         )
     return ""
+
+
+def _check_unchanged(resume: ResumeCommanded, halts: Halts) -> None:
+    """Even a stolen halt worker cannot lift a halt on which evidence came that people never saw."""
+    as_of = resume.data.as_of_sequence
+    for halt_id in resume.data.halt_ids if as_of is not None else ():
+        episode = halts.stored(halt_id)
+        latest = episode.latest_sequence if episode else None
+        if latest is not None and as_of is not None and latest > as_of:
+            raise Denied(
+                f"halt {halt_id} was requested again at {latest}, and this resume was signed as of "
+                f"{as_of}; look at the halts and ask again"
+            )
 
 
 def _check_same(lift: Lift, resume: ResumeCommanded) -> None:

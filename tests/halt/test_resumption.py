@@ -196,6 +196,15 @@ def test_worse_evidence_ends_an_open_request_and_more_of_the_same_does_not(floor
     only(floor.wait(), ResumeDenied)
 
 
+def test_a_halt_that_came_before_the_resume_was_stored_and_was_not_seen_ends_it(floor):
+    floor.tell(halt_command("h1"))
+    seen = floor.sequence
+    floor.tell(halt_command("h2"))
+    denied = only(floor.resume("h1", as_of_sequence=seen), ResumeDenied)
+    assert "halt h2" in denied.data.reason
+    only(floor.resume("h1", resume_id="r2", as_of_sequence=floor.sequence), HaltLifted)
+
+
 def test_a_drill_does_not_end_an_open_request(floor):
     firm_resume(floor)
     floor.tell(drill_command())

@@ -145,6 +145,17 @@ def test_a_resume_that_would_count_for_more_than_an_hour_is_refused():
     refused("more than 3600 s", lift_of(resumed("h1", expires_at=until)))
 
 
+def test_evidence_that_its_signer_had_not_looked_at_voids_a_resume():
+    """Even for a thief with the key of a halt worker, who need not care for what was denied."""
+    halts = known(requested("h1"), requested("h2", FUND), requested("h1", event_id="more"))
+    assert judged(lift_of(resumed("h1", as_of_sequence=3)), halts=halts)
+    assert judged(lift_of(resumed("h2", as_of_sequence=2)), halts=halts)
+    refused("requested again at 3", lift_of(resumed("h1", as_of_sequence=2)), halts=halts)
+    heard = known(requested("h1"))
+    heard.request(fact(requested("h1", event_id="more")))
+    assert judged(lift_of(resumed("h1", as_of_sequence=1)), halts=heard)
+
+
 def test_an_unknown_key_lifts_nothing():
     refused("unknown key", lift_of(resumed("h1", by="mallory")))
 
@@ -200,6 +211,15 @@ def test_what_was_only_heard_does_not_change_the_level():
 
 def test_nobody_cosigns_his_own_resume():
     refused("cannot cosign it", lift_of(*both("h3", second="alice")))
+
+
+def test_a_second_key_does_not_make_a_second_person():
+    entry = member("alice", "risk_manager")
+    spare = member("robot", "risk_manager").keys
+    by = trust([replace(entry, keys=entry.keys + spare)])
+    first = resumed("h3")
+    second = signed(cosign_command(first), "robot")
+    refused("alice asked for this resume and cannot cosign it", lift_of(first, second), by=by)
 
 
 def test_two_names_with_one_key_are_one_person():
