@@ -165,6 +165,13 @@ async def test_no_reply_subject_silences_a_reader(site):
                 refused = sum(reply.startswith("$JS.ACK.") for reply in REPLIES)
                 assert len(publisher.errors) == refused
         await fill(site.nats, orders(3))
+        # What the server answers on a subject of the stream is stored there, a moment later.
+        stored = len(REPLIES) - refused + sum(reply.startswith("mts.v1.") for reply in REPLIES)
+
+        async def everything_stored() -> bool:
+            return (await stream_state(site.nats))["messages"] == len(MAY_PUBLISH) * stored + 3
+
+        await eventually(everything_stored, 20, "all answers are stored")
         await site.sealed_to((await stream_state(site.nats))["last_seq"])
     state = await stream_state(site.nats)
     found = await messages_in(site.database)
