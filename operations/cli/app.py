@@ -27,6 +27,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("why", "operations.cli.halts:why"),
     ("funds", "operations.cli.registry:funds"),
     ("strategies", "operations.cli.registry:strategies"),
+    ("oms", "operations.cli.oms:oms"),
     ("audit", "operations.cli.audit:audit"),
     ("demo", "operations.cli.demo:demo"),
 )
