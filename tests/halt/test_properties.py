@@ -161,6 +161,19 @@ class Firm(RuleBasedStateMachine):
         self.send(event, "alice", heard, stored_first=first)
 
     @rule(
+        data=st.data(),
+        scope=HALTED,
+        heard=HEARD,
+        mode=st.sampled_from(["BLOCK_ALL", "REDUCE_ONLY"]),
+        first=st.booleans(),
+    )
+    def somebody_halts_under_an_id_that_is_taken(self, data, scope, heard, mode, first):
+        known = sorted(self.desks[0].halts.active) or ["h1"]
+        halt_id = data.draw(st.sampled_from(known))
+        event = halt_command(halt_id, scope, event_id=self.name("again"), mode=mode)
+        self.send(event, "alice", heard, stored_first=first)
+
+    @rule(
         scope=st.sampled_from(SCOPES),
         heard=HEARD,
         statistic=st.none() | st.sampled_from([9.0, 12.0, 15.0, 40.0]),
@@ -199,6 +212,7 @@ class Firm(RuleBasedStateMachine):
             treatment=treatment,
             muted_until=until,
             expires_at=rfc3339(self.now + seconds * SECOND),
+            as_of_sequence=self.places[0] if data.draw(st.booleans()) else None,
         )
         self.resumes[resume_id] = (by, event, signed(event, by))
         self.captured.append(signed(event, by))
@@ -314,6 +328,15 @@ class Firm(RuleBasedStateMachine):
                 assert by in MAY_RESUME[level]
                 if level == "FIRM_HALT":
                     assert any(self.cosigns[lifted.resume_id, other] for other in MAY_COSIGN - {by})
+
+    @invariant()
+    def nothing_is_lifted_past_what_its_signer_had_looked_at(self):
+        for desk in self.desks:
+            for halt_id, lifted in desk.lifts.items():
+                as_of = self.resumes[lifted.resume_id][1].data.as_of_sequence
+                for newer in self.stream[as_of : lifted.sequence - 1] if as_of is not None else ():
+                    if not isinstance(newer, Ask) and isinstance(newer.event, HaltRequested):
+                        assert newer.event.data.halt_id != halt_id
 
     @invariant()
     def what_is_active_is_what_was_requested_and_not_lifted_by_name(self):
