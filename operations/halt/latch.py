@@ -61,10 +61,13 @@ class Measure(Struct, frozen=True, kw_only=True):
     """One look: the value that was judged, its limit, and how the two compare.
 
     `times` is the value as a multiple of its limit, so that larger is worse for every check.
+    `final` is a value that was settled before it was published, so it stands for all that would
+    confirm it: none may follow.
     """
 
     hit: bool
     hard: bool
+    final: bool = False
     times: float
     statistic: float
     threshold: float
@@ -87,17 +90,17 @@ class Streak:
     """The looks in a row that were beyond one limit, at most as many as have to confirm it."""
 
     def __init__(self, needed: int) -> None:
-        self._needed = needed
+        self.needed = needed
         self.rows: list[Row] = []
 
-    def add(self, cause: Cause, *, hit: bool, hard: bool = False, times: float = 0.0) -> bool:
+    def add(self, cause: Cause, *, hit: bool, times: float = 0.0) -> bool:
         """Count one look; return whether the breach is confirmed."""
         if not hit:
             self.rows.clear()
             return False
         self.rows.append(Row(cause.sequence, cause.payload_sha256, times))
-        del self.rows[: -self._needed]
-        return hard or len(self.rows) >= self._needed
+        del self.rows[: -self.needed]
+        return len(self.rows) >= self.needed
 
     def evidence(self) -> tuple[Evidence, ...]:
         """Return the range of the stream and the hash of the rows that were counted.
@@ -185,10 +188,10 @@ class Latch:
             return []
         streak = self._streak
         times = measure.times
-        confirmed = streak.add(cause, hit=measure.hit, hard=measure.hard, times=times)
-        if not confirmed:
+        alone = measure.hit and (measure.hard or measure.final)
+        if not streak.add(cause, hit=measure.hit, times=times) and not alone:
             return []
-        steady = times if measure.hard else min(row.times for row in streak.rows)
+        steady = times if alone else min(row.times for row in streak.rows)
         if self.episode is None:
             return [self._raise(measure, cause, steady)]
         if steady < self._said + UPDATE_STEP:
@@ -222,6 +225,8 @@ class Latch:
         return write(FindingRaised, cause, self.place, self.episode)
 
     def _finding(self, measure: Measure, episode: str) -> Finding:
+        streak = self._streak
+        confirmations = streak.needed if measure.final else len(streak.rows)
         return Finding(
             check=self.place.check,
             episode=episode,
@@ -234,10 +239,10 @@ class Latch:
             threshold=measure.threshold,
             samples=measure.samples,
             parameters=(
-                Parameter(name=CONFIRMATIONS, value=str(len(self._streak.rows))),
+                Parameter(name=CONFIRMATIONS, value=str(confirmations)),
                 *measure.parameters,
             ),
-            evidence=self._streak.evidence(),
+            evidence=streak.evidence(),
             mode="act",
             halt_level=self.place.level,
         )

@@ -1,6 +1,7 @@
 """Has a fund lost as much as it may, since its highest value or since its day began?
 
-Every good mark of its value is one look at both losses. A drawdown stops each strategy of the
+Every good mark of its value is one look at both losses; the final mark of a day is settled, so it
+counts like three. A drawdown stops each strategy of the
 fund, so that each is taken up again on its own; a daily loss stops the fund. At the limit is a
 breach. What is no good is not looked at, but it is said, and after a time it is said critically.
 """
@@ -306,6 +307,7 @@ def _measure(check: str, loss: Fraction, limit_pct: Decimal, good: Good, title: 
     return Measure(
         hit=loss >= limit,
         hard=multiple is not None and loss >= limit * Fraction(multiple),
+        final=good.final,
         times=float(loss / limit),
         statistic=float(loss),
         threshold=float(limit),
@@ -313,7 +315,10 @@ def _measure(check: str, loss: Fraction, limit_pct: Decimal, good: Good, title: 
         title=title,
         looked_at=rfc3339(good.as_of_ns),
         samples=1,
-        parameters=(Parameter(name="limit_pct", value=str(limit_pct)),),
+        parameters=(
+            Parameter(name="limit_pct", value=str(limit_pct)),
+            Parameter(name="final_mark", value=str(good.final).lower()),
+        ),
     )
 
 

@@ -34,12 +34,14 @@ class Bad(NamedTuple):
 class Good(NamedTuple):
     """A mark to be judged, in the currency of the fund.
 
-    `scale` is what its flow makes of older levels. `start` is the value at the start of its day,
-    scaled by the flows since, None with a `problem` when it is unknown.
+    `final`: it is the last of its day. `scale` is what its flow makes of older levels. `start` is
+    the value at the start of its day, scaled by the flows since, None with a `problem` when it is
+    unknown.
     """
 
     as_of_ns: int
     nav: Fraction
+    final: bool
     scale: Fraction
     day: date
     new_day: bool
@@ -127,7 +129,9 @@ class Book:
         self.interval_ns = self.interval_ns if new_day else as_of_ns - before_ns
         problem = self._open(day, data, scale, end) if new_day else self._go_on(data, scale)
         start = self._strictest_start(data)
-        return Good(as_of_ns, nav, scale, day, new_day, start, problem if start is None else None)
+        if start is not None:
+            problem = None
+        return Good(as_of_ns, nav, data.final, scale, day, new_day, start, problem)
 
     def _problem(
         self, data: NetAssetValue, as_of_ns: int, at_ns: int, currency: str | None

@@ -1,15 +1,11 @@
 """When do losses of a fund halt, when must they not, and what survives bad values and lifts?"""
 
-import csv
-import gzip
 from decimal import Decimal
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from limit_events import MINUTE_NS, Feed, halting, kinds
 
-from operations.clock import parse_rfc3339, rfc3339
+from operations.clock import rfc3339
 from operations.events.portfolio import NavMarked, NetAssetValue
 from operations.halt.latch import Cause
 
@@ -62,6 +58,21 @@ def test_a_drawdown_at_the_limit_halts_each_strategy_of_the_fund(feed):
 def test_three_marks_in_a_row_confirm_and_a_good_one_between_them_starts_anew(feed):
     assert halting(marks(feed, "95", "95", "99", "95", "95")) == []
     assert halting(marks(feed, "95"))
+
+
+def test_breaches_of_two_days_are_not_added_up(feed):
+    feed.fund(drawdown="100")
+    marks(feed, "95", "95")
+    feed.pass_minutes(24 * 60)
+    assert halting(feed.nav("91", start="95")) == []
+
+
+def test_the_final_mark_of_a_day_needs_no_confirmation_because_none_will_come(feed):
+    assert halting(feed.nav("96.01", final=True)) == []
+    feed.pass_minutes(24 * 60)
+    (raised,) = halting(feed.nav("92.16", start="96", final=True))
+    assert kinds([raised]) == [("daily_loss", "raised")]
+    assert raised.data.evidence[0].rows == 1
 
 
 def test_twice_the_limit_needs_no_confirmation_and_a_cent_less_does(feed):
@@ -354,32 +365,3 @@ def test_an_unknown_zone_is_said_and_the_day_ends_at_midnight_utc():
     assert "Mars/Olympus" in said[0].data.title
     feed.nav("100")
     assert halting(marks(feed, "95", "95", "95"))
-
-
-PRICES = Path(__file__).resolve().parents[2] / "../shared/data/prices/arch_sp500.csv.gz"
-
-
-@pytest.mark.skipif(not PRICES.exists(), reason="no real prices beside the checkout")
-def test_twenty_years_of_a_real_index_are_found_where_a_plain_look_finds_them():
-    """A fund that holds the S&P 500 from 1999 on and is marked once a day, at its close."""
-    with gzip.open(PRICES, "rt") as file:
-        rows = [(row["Date"], row["Adj Close"]) for row in csv.DictReader(file)]
-    feed = Feed(at_ns=parse_rfc3339("1999-01-04T21:00:00Z"))
-    feed.fund()
-    feed.strategy()
-    before = rows[0][1]
-    found = {}
-    for text, close in rows:
-        month, day, year = map(int, text.split("/"))
-        feed.at_ns = parse_rfc3339(f"{year}-{month:02}-{day:02}T21:00:00Z")
-        for event in halting(feed.nav(close, start=before)):
-            found.setdefault(event.data.check, (text, event.data.statistic))
-        before = close
-    closes = [float(close) for _, close in rows]
-    falls = [100 * (1 - close / max(closes[: number + 1])) for number, close in enumerate(closes)]
-    third = next(n for n in range(2, len(falls)) if min(falls[n - 2 : n + 1]) >= 10)
-    assert found["drawdown"] == (rows[third][0], pytest.approx(falls[third]))
-    losses = [100 * (1 - after / first) for first, after in pairwise(closes)]
-    first = next(number for number, loss in enumerate(losses, start=1) if loss >= 8)
-    assert found["daily_loss"] == (rows[first][0], pytest.approx(losses[first - 1]))
-    assert found["daily_loss"][0] == "9/29/2008"
