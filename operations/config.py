@@ -108,9 +108,6 @@ class Halt(Section, frozen=True, kw_only=True):
     journal_dir: Annotated[
         str, _doc("Decided halts that the stream may lack; empty means <home>/halts.")
     ] = ""
-    ack_deadline_ms: Annotated[
-        int, _doc("Time in milliseconds in which every order system has to block.")
-    ] = 1000
     freeze_halts: Annotated[
         bool, _doc("Whether the firm is halted REDUCE_ONLY while the stream stores nothing.")
     ] = True
@@ -120,6 +117,13 @@ class Halt(Section, frozen=True, kw_only=True):
     order_systems: Annotated[
         str, _doc("Ids of the order systems that have to acknowledge, with commas between.")
     ] = "oms-1,oms-2,oms-3"
+    reduce_only: Annotated[
+        str,
+        _doc(
+            "Automatic halts that still let orders pass that only reduce: strategy, fund, firm, or "
+            "strategy:FUND and fund:FUND for one fund, with commas between; the others block all."
+        ),
+    ] = ""
 
 
 class Paper(Section, frozen=True, kw_only=True):

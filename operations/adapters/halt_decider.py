@@ -20,14 +20,15 @@ from operations.events import subjects
 from operations.events.base import Event, derived_id, encode
 from operations.events.commands import Command
 from operations.events.findings import Finding, FindingRaised, FindingUpdated
-from operations.events.halts import HaltAcknowledged, HaltLifted, HaltRequested, SignedOrder
+from operations.events.halts import HaltAcknowledged, HaltLifted, HaltRequested, Mode, SignedOrder
 from operations.events.operations import RosterPublished
 from operations.halt import alarms, manager
 from operations.halt.desk import OWN_CHECK, Desk
+from operations.halt.policy import LEVELS
 from operations.halt.records import Ask
 from operations.halt.signals import REPORT, Report, decode_report, report_subject
 from operations.halt.signoff import Trust
-from operations.halt.state import Fact
+from operations.halt.state import Fact, Scope
 
 GRACE_NS = 2 * NANOSECONDS  # what an order system obeys may still be on its way to us
 REFUSALS_A_MINUTE = 60
@@ -52,6 +53,7 @@ class HaltDecider:
         self._settings, self._judge, self._bus, self._journal = settings, judge, bus, journal
         expected = filter(None, settings.halt.order_systems.replace(" ", "").split(","))
         self.desk = Desk(self._trust(), frozenset(expected))
+        self.desk.modes.update(_reduce_only(settings.halt.reduce_only))
         self.folded = False  # whether the stream was read to its end
         self.server_ahead_ns = 0  # the clock of the server minus ours
         self.reports: dict[str, Report] = {}
@@ -261,6 +263,17 @@ class HaltDecider:
         since = self._missed_since.setdefault(report.oms_id, monotonic_ns())
         if monotonic_ns() - since >= GRACE_NS and halts.sequence >= report.sequence:
             await self.publish(*manager.recovered(self.desk, report))
+
+
+def _reduce_only(words: str) -> dict[Scope, Mode]:
+    """Read the setting of that name. Raises Rejected for a word that is none."""
+    modes: dict[Scope, Mode] = {}
+    for word in filter(None, words.replace(" ", "").split(",")):
+        name, _, fund_id = word.partition(":")
+        if name not in LEVELS or (fund_id and name == "firm"):
+            raise Rejected(f"halt.reduce_only has {word!r}; say strategy, fund, firm or fund:NAME")
+        modes[Scope(LEVELS[name], fund_id)] = "REDUCE_ONLY"
+    return modes
 
 
 def _matters(event: Event) -> bool:

@@ -99,17 +99,15 @@ def header(block: bytes, name: str) -> str | None:
 def rights(event: Event) -> tuple[str, ...]:
     """Return what a role must cover, one of them, to sign an event.
 
-    For a resume that is any level: which one counts follows from the halts that it names, so
-    whoever knows these halts asks again with the level.
+    For a resume and a cosign that is any level: which one counts follows from the halts that they
+    concern, so whoever knows these halts asks again with the level.
     """
     subject = event.subject
     if isinstance(event, HaltCommanded):
         return (right_at(subject, event.data.level),)
-    if isinstance(event, CosignCommanded):
-        return (right_at(subject, "FIRM_HALT"),)
     if isinstance(event, CancelAllCommanded):
         return (right_at(subject, level_of(event)),)
-    if isinstance(event, ResumeCommanded):
+    if isinstance(event, ResumeCommanded | CosignCommanded):
         return tuple(right_at(subject, level) for level in LEVELS)
     return (subject,)
 

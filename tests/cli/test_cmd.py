@@ -16,7 +16,7 @@ WORDS = {"halt": "HALT", "cancel-all": "CANCEL", "flatten-paper": "FLATTEN", "dr
 
 @pytest.fixture
 def firm(nats_server) -> Firm:
-    return Firm(nats_server, order_systems="oms-1,oms-2", ack_deadline_ms=1000)
+    return Firm(nats_server, order_systems="oms-1,oms-2")
 
 
 async def run(firm, *arguments):

@@ -17,7 +17,7 @@ REQUESTED = "mts.v1.operations.halt.requested"
 
 @pytest.fixture
 def firm(nats_server) -> Firm:
-    return Firm(nats_server, order_systems="oms-1,oms-2", ack_deadline_ms=1000)
+    return Firm(nats_server, order_systems="oms-1,oms-2")
 
 
 async def run(firm, *arguments):

@@ -110,6 +110,25 @@ async def test_what_a_forgetful_stream_would_drop_is_published_again(firm, monke
         assert {event["data"]["halt_id"] for _, event in person.heard} == {"h1"}
 
 
+async def test_a_setting_says_which_automatic_halts_only_reduce(nats_server):
+    firm = Firm(nats_server, reduce_only="strategy, fund:alpha")
+    async with (
+        firm.working() as workers,
+        firm.connected("limits") as limits,
+        firm.connected("operator") as person,
+    ):
+        await ready(*workers)
+        await person.listen(HALTS)
+        for fund, mode in (("alpha", "REDUCE_ONLY"), ("beta", None)):
+            await limits.send(loss(fund), "service-limits")
+            heard = await eventually(lambda fund=fund: found(person, fund), message=fund)
+            assert heard["data"].get("mode") == mode  # null is the default, which blocks all
+
+
+def found(person, fund):
+    return next((event for _, event in person.heard if event.get("fund_id") == fund), None)
+
+
 async def test_each_second_it_says_what_holds(firm):
     async with firm.working() as workers, firm.connected("operator") as person:
         await person.listen(HEARTBEAT)
