@@ -4,10 +4,13 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from operations.cli import app, reference
+from operations.cli import app, cmd, reference
+from operations.events.halts import HaltReason
+from operations.halt import board, policy
 from workers import WORKERS
 
 pytestmark = pytest.mark.unit
@@ -20,6 +23,7 @@ CODE = sorted(
 TESTS = sorted(file.relative_to(ROOT) for file in (ROOT / "tests").rglob("*.py"))
 BENCH = sorted(file.relative_to(ROOT) for file in (ROOT / "bench").rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_MODULE, LONGEST_LINE = 60, 400, 100
+LONGEST_RUNBOOK = 30
 # It is handed to auditors as one file, with signatures, trees and formats in it: it cannot be
 # divided, so it alone may be longer.
 LONGER_MODULES = {Path("operations/audit/standalone.py"): 500}
@@ -155,6 +159,20 @@ def test_every_command_in_the_readme_exists():
         if words[1] in {"start", "stop", "check"} or words[1] in {"cmd", "setup"}:
             continue
         assert prefixes & (known | groups), f"the README names {found!r}, which is no command"
+
+
+def test_every_reason_of_a_halt_and_every_command_of_people_has_a_runbook():
+    folder, page = ROOT / "docs" / "runbooks", (ROOT / "docs" / "halts.md").read_text()
+    assert set(board.RUNBOOKS) == set(get_args(HaltReason))
+    verbs = [name for name, _ in reference.commands(cmd.cmd, "")]
+    wanted = {*board.RUNBOOKS.values(), board.BLIND}
+    wanted |= {f"cmd_{verb.strip().replace('-', '_')}" for verb in verbs}
+    for name in wanted:
+        text = (folder / f"{name}.md").read_text()
+        assert len(text.splitlines()) <= LONGEST_RUNBOOK, f"{name} is too long to read at night"
+        assert f"runbooks/{name}.md" in page, f"docs/halts.md does not lead to {name}"
+    checks = {rule for rule in policy.RULES if (folder / f"{rule}.md").exists()}
+    assert {file.stem for file in folder.glob("*.md")} <= wanted | checks
 
 
 def test_links_between_documents_lead_somewhere():

@@ -98,8 +98,13 @@ def resume(
     treatment: Treatment,
     muted_until: str | None,
     reason: str,
+    as_of_sequence: int | None = None,
 ) -> ResumeCommanded:
-    """Return the command that asks to lift halts. Raises Rejected without a reason or halts."""
+    """Return the command that asks to lift halts. Raises Rejected without a reason or halts.
+
+    `as_of_sequence` is the last message of the stream that the person's board had folded: a halt
+    that came after it, and that nobody has looked at, voids the lift.
+    """
     if not halt_ids:
         raise Rejected("there is no halt to lift")
     if (treatment == "MUTED") != (muted_until is not None):
@@ -110,6 +115,7 @@ def resume(
         halt_ids=halt_ids,
         treatment=treatment,
         muted_until=muted_until,
+        as_of_sequence=as_of_sequence,
         reason=_stated(reason),
         **head,
     )

@@ -370,7 +370,13 @@ def drill(
             told = await ordering.order(desk, opened, [waited], seconds)
             if drill_id in opened.desk.halts.active:
                 lift = cmd_resume.asked(
-                    desk, opened, (drill_id,), "CLEARED", None, f"the drill is over: {why}"
+                    desk,
+                    opened,
+                    (drill_id,),
+                    "CLEARED",
+                    None,
+                    f"the drill is over: {why}",
+                    opened.desk.halts.sequence,
                 )
                 told += await ordering.order(desk, opened, [lift], seconds)
             return finish(told, now_ns(), output)

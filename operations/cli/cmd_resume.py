@@ -77,6 +77,7 @@ def resume(
         desk = ordering.begin(key)
         async with ordering.line(desk) as opened:
             await opened.read(*FOLDED)
+            seen = opened.desk.halts.sequence
             rows = board.rows(opened.desk, now_ns())
             chosen = [each for each in rows if _is_meant(each, name)]
             if not chosen:
@@ -87,7 +88,7 @@ def resume(
                 return CANNOT
             why = asking.reason_of(reason, needed=True)
             waited = [
-                asked(desk, opened, halt_ids, how, muted_until, why)
+                asked(desk, opened, halt_ids, how, muted_until, why, seen)
                 for halt_ids in _commands(chosen)
             ]
             return finish(await ordering.order(desk, opened, waited, seconds), now_ns(), output)
@@ -102,10 +103,14 @@ def asked(
     treatment: Treatment,
     muted_until: str | None,
     reason: str,
+    seen: int,
 ) -> Waited:
-    """Return the command that lifts these halts, with the question what came of it."""
+    """Return the command that lifts these halts, with the question what came of it.
+
+    `seen` is the last message of the stream on which the person's decision rests.
+    """
     name = desk.person.name
-    event = orders_of_people.resume(name, halt_ids, treatment, muted_until, reason)
+    event = orders_of_people.resume(name, halt_ids, treatment, muted_until, reason, seen)
     return _waited("resume", opened, event, event.data.resume_id, halt_ids)
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from operations.adapters.halt_line import HaltLine
 from operations.cli.output import age, printable
 from operations.clock import NANOSECONDS, parse_rfc3339
-from operations.halt.board import Row, Waiting, how_to_lift
+from operations.halt.board import Row, Waiting, how_to_lift, runbook
 from operations.halt.signals import BEAT_SECONDS
 
 SILENT_SECONDS = 2.5 * BEAT_SECONDS
@@ -108,7 +108,7 @@ def workers(line: HaltLine, clock_ns: int) -> tuple[WorkerState, ...]:
 
 def row_json(row: Row) -> dict[str, Any]:
     """Return a halt with what the board says about it in words."""
-    words = {"covered": row.covered, "lift": how_to_lift(row)}
+    words = {"covered": row.covered, "lift": how_to_lift(row), "runbook": runbook(row)}
     found: dict[str, Any] = msgspec.to_builtins(row)
     return found | words
 
@@ -156,6 +156,7 @@ def block(row: Row, at_ns: int) -> RenderableType:
     grid.add_row("evidence", _plain(", ".join(evidence)))
     grid.add_row("halt id", _plain(row.halt_id))
     grid.add_row("lift", Text("\n").join(map(_plain, how_to_lift(row).split("\n"))))
+    grid.add_row("runbook", _plain(runbook(row)))
     title = f"{row.what} halted, {row.mode}"
     drill = " (drill)" if row.environment == "drill" else ""
     return Group(Text(f"■ {printable(title)}{drill}", "bold"), Padding(grid, (0, 0, 0, 2)))

@@ -16,6 +16,23 @@ from operations.halt.policy import HEIGHT
 from operations.halt.records import Wish, halt_ids_of
 from operations.halt.state import Episode, Scope
 
+# The page in docs/runbooks for each reason, short enough for three in the morning.
+RUNBOOKS: dict[HaltReason, str] = {
+    "MANUAL": "manual",
+    "DRAWDOWN": "drawdown",
+    "DAILY_LOSS": "daily_loss",
+    "DRIFT_ZSCORE": "drift_zscore",
+    "NEWS_SPIKE": "news_aggregate",
+    "COMPLIANCE": "compliance",
+    "RECONCILIATION": "reconciliation",
+    "STALE_DATA": "limits",
+    "LEASE_LOST": "lease_lost",
+    "DRILL": "drill",
+}
+
+
+BLIND = "stream"  # the page of the halt of the firm while the stream cannot be trusted
+
 
 class System(Struct, frozen=True, kw_only=True):
     """How far one order system is with one halt. Times in milliseconds; None when unknown."""
@@ -152,6 +169,12 @@ def how_to_lift(row: Row) -> str:
     if row.level == "FIRM_HALT":
         return "mts cmd resume firm, then another person cosigns"
     return f"mts cmd resume {row.scope}"
+
+
+def runbook(row: Row) -> str:
+    """Return the page that says what to do about a halt."""
+    blind = row.level == "FIRM_HALT" and row.reason_code == "STALE_DATA"
+    return f"docs/runbooks/{BLIND if blind else RUNBOOKS[row.reason_code]}.md"
 
 
 def _waiting(desk: Desk, halt_id: str, now_ns: int) -> str | None:
