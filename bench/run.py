@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import fleet
+import gate
 import halting
 import latency
 import rig
@@ -21,6 +22,7 @@ PARTS = {
     "verifying": verifying.measure,
     "fleet": fleet.measure,
     "halting": halting.measure,
+    "gate": gate.measure,
 }
 FILE = Path(__file__).parent / "results.json"
 

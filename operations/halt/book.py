@@ -44,7 +44,7 @@ class Order(Struct, frozen=True, kw_only=True, gc=False):
     exit_of: str = ""
 
 
-class Open(Struct):
+class Open(Struct, gc=False):
     """An order that has not ended. `leaves` is what may still be filled, in units."""
 
     order: Order
@@ -62,7 +62,7 @@ class Open(Struct):
         return max(self.leaves, self.amend.quantity - self.filled)
 
 
-class Sums(Struct):
+class Sums(Struct, gc=False):
     """The book of one account and symbol. `position` is None while it cannot be known."""
 
     position: Decimal | None = ZERO
@@ -114,8 +114,8 @@ class Book:
 
     def add(self, order: Order, leaves: Decimal, stage: Stage) -> None:
         """Count a new order."""
-        self.open[order.order_id] = entry = Open(order, leaves, stage)
-        entry.filled = order.quantity - leaves
+        filled = ZERO if leaves is order.quantity else order.quantity - leaves
+        self.open[order.order_id] = Open(order, leaves, stage, filled)
         self._count(order, leaves)
 
     def end(self, order_id: str) -> Open | None:
@@ -213,7 +213,9 @@ class Book:
         return sums.sells if order.side == "sell" else sums.buys
 
     def _count(self, order: Order, change: Decimal) -> None:
-        sums = self._sums_of(order.account_id, order.symbol)
+        sums = self._sums.get((order.account_id, order.symbol))
+        if sums is None:
+            sums = self._sums_of(order.account_id, order.symbol)
         if order.side == "sell":
             sums.sells += change
         else:

@@ -13,10 +13,11 @@ amend leaves the resting order as it was.
 
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import product
 from typing import Literal, TypeVar, cast
 
 from operations.events.base import Event
-from operations.events.halts import Mode
+from operations.events.halts import Level, Mode
 from operations.events.registry import StrategyRegistered
 from operations.halt.book import ZERO, Open, Order
 from operations.halt.registry import Place, Registry
@@ -39,6 +40,10 @@ from operations.halt.verdicts import (
 )
 
 T = TypeVar("T")
+_CODES: dict[Level, Code] = {
+    "STRATEGY_HALT": "STRATEGY_HALTED", "FUND_HALT": "FUND_HALTED", "FIRM_HALT": "FIRM_HALTED",
+}  # fmt: skip
+OWN: Code = "OMS_HALTED"
 LAPSED: Obstacle = ("REDUCE_ONLY", "LEASE_LAPSED", "")
 _ALLOWED: dict[Stage, Allowed] = {"accept": Allowed("accept"), "send": Allowed("send")}
 
@@ -75,7 +80,10 @@ class Gate(Tracked):
         """
         try:
             with self._lock:
-                return self._counted(self._check(order))
+                verdict = self._check(order)
+                if verdict.__class__ is Denial:
+                    self.denied += 1
+                return verdict
         except Exception as error:  # noqa: BLE001 (whatever goes wrong in here must deny)
             self.errors += 1
             self.denied += 1
@@ -100,13 +108,20 @@ class Gate(Tracked):
     def request(self, fact: Fact) -> Episode | None:
         """Take a halt; see `Halts.request`."""
         with self._lock:
-            self._denials.clear()
-            return self.halts.request(fact)
+            episode = self.halts.request(fact)
+            if episode is not None:
+                self._forget_words(episode.halt_id)
+                code = _CODES[episode.scope.level] if episode.scope != self._own else OWN
+                self._as_denial((episode.mode, code, episode.halt_id))
+            return episode
 
     def lift(self, fact: Fact) -> tuple[Episode, ...]:
         """Take a lift that is stored and whose signatures hold; see `Halts.lift`."""
         with self._lock:
-            return self.halts.lift(fact)
+            freed = self.halts.lift(fact)
+            for episode in freed:
+                self._forget_words(episode.halt_id)
+            return freed
 
     def register(self, event: Event) -> bool:
         """Take an event of the registry.
@@ -231,9 +246,8 @@ class Gate(Tracked):
         if denial := stranger(order, place, self.registry):
             return denial
         if self._restrictions:
-            accepted = entry is None
             return self._denied_by_action(
-                order, count=accepted, reduces=lambda: self._reduces(order, entry)
+                order, count=entry is None, reduces=lambda: self._reduces(order, entry)
             )
         return None
 
@@ -360,6 +374,10 @@ class Gate(Tracked):
             denial = self._denials[obstacle] = as_denial(obstacle, self.halts, self.holds)
         return denial
 
+    def _forget_words(self, halt_id: str) -> None:
+        for mode, code in product(STRICTNESS, (*_CODES.values(), OWN)):
+            self._denials.pop((mode, code, halt_id), None)
+
     def _concerns(self, scope: Scope, order: Order) -> bool:
         if scope in (FIRM, self._own):
             return True
@@ -375,11 +393,6 @@ class Gate(Tracked):
         self._denials.clear()
         obstacles: list[Obstacle] = [(mode, code, "") for code, (mode, _) in self.holds.items()]
         self._strictest = max(obstacles, key=lambda one: STRICTNESS[one[0]], default=None)
-
-    def _counted(self, verdict: Allowed | Denial) -> Allowed | Denial:
-        if isinstance(verdict, Denial):
-            self.denied += 1
-        return verdict
 
 
 def _stricter(worst: Obstacle | None, found: Verdict, code: Code) -> Obstacle:
