@@ -89,7 +89,7 @@ class Drift:
         return self.latch.lift(treatment, muted_until, cause)
 
     def _restart(self) -> None:
-        self.latch.forget()
+        self.latch.miss()
         for series in self._series.values():
             series.restart()
 

@@ -200,6 +200,11 @@ class Latch:
         self.episode = self._finding(measure, self.episode.episode)
         return [write(FindingUpdated, cause, self.place, self.episode)]
 
+    def miss(self) -> list[Event]:
+        """Take note of a good value within the limit, which says nothing."""
+        self._streak.rows.clear()
+        return []
+
     def lift(self, treatment: Treatment, muted_until: str | None, cause: Cause) -> list[Event]:
         """Let go of the episode as a person decided; only what comes later counts from here."""
         self._streak.rows.clear()
@@ -214,10 +219,6 @@ class Latch:
         over = self.episode
         self.episode = None
         return [write(FindingCleared, cause, self.place, over)]
-
-    def forget(self) -> None:
-        """Start counting anew: what the limit is compared with has changed."""
-        self._streak.rows.clear()
 
     def _raise(self, measure: Measure, cause: Cause, times: float) -> Event:
         self._said = times

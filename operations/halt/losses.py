@@ -35,6 +35,21 @@ MISSED_MARKS = 5  # a fund is silent when it misses so many of its own intervals
 GOOD_AGAIN = 3  # good marks in a row that end a doubt
 
 
+class Floor:
+    """The value at which a loss is at its limit, kept while level and limit stay the same."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Fraction, Decimal] | None = None
+        self._floor = Fraction(0)
+
+    def below(self, level: Fraction, limit_pct: Decimal) -> Fraction:
+        """Return the highest value that is as far below a level as a limit in percent says."""
+        if self._of is None or self._of[0] is not level or self._of[1] is not limit_pct:
+            self._of = level, limit_pct
+            self._floor = level * (1 - Fraction(limit_pct) / 100)
+        return self._floor
+
+
 class Tracker:
     """The drawdown of a fund as one strategy of it has to answer for it."""
 
@@ -42,15 +57,18 @@ class Tracker:
         self.latch = Latch(place)
         self.peak = peak
         self._nav: Fraction | None = None
+        self._floor = Floor()
 
     def mark(self, good: Good, limit_pct: Decimal | None, cause: Cause) -> list[Event]:
         """Look at a good mark; the peak is followed also while there is no limit."""
-        self._nav = good.nav
-        old = scaled(self.peak, good.scale) if self.peak is not None else good.nav
-        self.peak = max(old, good.nav)
+        self._nav = nav = good.nav
+        peak = nav if self.peak is None else scaled(self.peak, good.scale)
+        self.peak = peak = max(peak, nav)
         if limit_pct is None:
             return []
-        loss = loss_pct(self.peak, good.nav)
+        if nav > self._floor.below(peak, limit_pct):
+            return self.latch.miss()
+        loss = loss_pct(peak, nav)
         title = (
             f"fund {self.latch.place.fund_id} is {_shown(loss)} % below its highest value, "
             f"limit {limit_pct} %"
@@ -77,9 +95,13 @@ class Warnings:
     def new_day(self, cause: Cause) -> list[Event]:
         """Begin a day: yesterday's warning is over. Its halt, if there was one, is not."""
         self._said = 0
+        self.miss()
+        return self._notice.say(None, cause)
+
+    def miss(self) -> None:
+        """Take note of a value that reaches no stage."""
         for streak in self._streaks:
             streak.rows.clear()
-        return self._notice.say(None, cause)
 
     def look(self, loss: Fraction, limit_pct: Decimal, cause: Cause, as_of: str) -> list[Event]:
         """Judge one good loss, in percent; say the highest stage that it has confirmed."""
@@ -109,6 +131,9 @@ class FundLosses:
         self.doubt = Doubt(self._place(LIMITS))
         self._book = Book()
         self._fund: Fund | None = None
+        self._usable: dict[str, Decimal | None] = {DRAWDOWN: None, DAILY_LOSS: None}
+        self._first_pct = Decimal(0)  # the loss at which the first warning is due, in percent
+        self._floor = Floor()
         self._end = UTC_MIDNIGHT
         self._warnings = Warnings(fund_id)
         self._limits = {check: Notice(self._place(check)) for check in (DRAWDOWN, DAILY_LOSS)}
@@ -125,7 +150,10 @@ class FundLosses:
         said = self._registered.say(None, cause)
         limits = {DRAWDOWN: fund.drawdown_halt_pct, DAILY_LOSS: fund.daily_loss_halt_pct}
         for check, limit_pct in limits.items():
-            said += self._limits[check].say(_unusable(self.fund_id, check, limit_pct), cause)
+            problem = _unusable(self.fund_id, check, limit_pct)
+            self._usable[check] = None if problem else limit_pct
+            said += self._limits[check].say(problem, cause)
+        self._first_pct = (self._usable[DAILY_LOSS] or Decimal(0)) * WARNINGS_PCT[0] / 100
         try:
             self._end, problem = day_end(fund), None
         except Rejected as error:
@@ -160,26 +188,27 @@ class FundLosses:
         if isinstance(found, Bad):
             return self.bad(found, cause)
         said = self._not_registered(cause) + self.doubt.good(cause)
-        limit_pct = self._usable(DRAWDOWN)
+        limit_pct = self._usable[DRAWDOWN]
         for strategy_id in sorted(self.trackers):
             said += self.trackers[strategy_id].mark(found, limit_pct, cause)
         return said + self._judge_day(found, cause)
 
     def passed(self, cause: Cause, sessions: Sessions) -> list[Event]:
         """Look at the time: a doubt that lasts, and silence while its market is open, are said."""
-        if self._fund is None:
+        fund = self._fund
+        if fund is None:
             return self.doubt.passed(cause)
-        cause = cause._replace(environment=self._fund.trading)
         if self.doubt.open:
-            return self.doubt.passed(cause)
-        if self._book.nav is None or self._book.final:
+            return self.doubt.passed(cause._replace(environment=fund.trading))
+        if cause.at_ns - self.doubt.good_ns < STALE_NS or self._book.final:
             return []
         longest = max(STALE_NS, MISSED_MARKS * self._book.interval_ns)
         if cause.at_ns - self.doubt.good_ns < longest:
             return []
-        opened_ns = sessions.opened_ns(self._fund.calendar_id, cause.at_ns)
-        if opened_ns is None or cause.at_ns - opened_ns < longest:
+        opened_ns = sessions.opened_ns(fund.calendar_id, cause.at_ns)
+        if not self.doubt.good_ns or opened_ns is None or cause.at_ns - opened_ns < longest:
             return []
+        cause = cause._replace(environment=fund.trading)
         return self.doubt.bad(f"fund {self.fund_id} is not valued while its market is open", cause)
 
     def bad(self, found: Bad, cause: Cause) -> list[Event]:
@@ -194,22 +223,20 @@ class FundLosses:
         problem = f"fund {self.fund_id} is valued but not registered, so no limit stops it"
         return self._registered.say(problem, cause)
 
-    def _usable(self, check: str) -> Decimal | None:
-        if self._fund is None:
-            return None
-        fund = self._fund
-        limit_pct = fund.drawdown_halt_pct if check == DRAWDOWN else fund.daily_loss_halt_pct
-        return None if _unusable(self.fund_id, check, limit_pct) else limit_pct
-
     def _judge_day(self, good: Good, cause: Cause) -> list[Event]:
         said = []
         if good.new_day:
-            self.daily.forget()
+            self.daily.miss()
             said += self._warnings.new_day(cause)
         problem = f"the daily loss of fund {self.fund_id} is unknown: {good.problem}"
         said += self._start_known.say(problem if good.problem else None, cause)
-        limit_pct = self._usable(DAILY_LOSS)
+        limit_pct = self._usable[DAILY_LOSS]
         if good.start is None or limit_pct is None:
+            return said
+        first_pct = self._first_pct
+        if good.nav > self._floor.below(good.start, first_pct):
+            self._warnings.miss()
+            self.daily.miss()
             return said
         loss = loss_pct(good.start, good.nav)
         title = (

@@ -21,6 +21,7 @@ from operations.events.registry import Fund
 
 FUTURE_NS = 300 * NANOSECONDS  # a mark may be dated this much after its arrival
 DAYS_NS = 3 * 86_400 * NANOSECONDS  # longer than any day of a fund
+ONE = Fraction(1)
 LONGEST_DENOMINATOR = 10**60
 
 
@@ -55,15 +56,18 @@ class DayEnd(NamedTuple):
     clock: time
     zone: ZoneInfo
 
-    def day_of(self, at_ns: int) -> date:
-        """Return the day that a moment belongs to: it begins after the end of the day before.
+    def day_of(self, at_ns: int) -> tuple[date, int]:
+        """Return the day that a moment belongs to and its end, in ns since 1970.
+
+        A day begins after the end of the day before.
 
         Ends are compared as instants, so a day with 23 or 25 hours has no hole and no overlap.
         """
         moment = datetime.fromtimestamp(at_ns // NANOSECONDS, UTC)
         near = moment.astimezone(self.zone).date()
         days = (near + timedelta(days=step) for step in (-1, 0, 1, 2))
-        return next(day for day in days if at_ns <= self._end_ns(day))
+        ends = ((day, self._end_ns(day)) for day in days)
+        return next((day, end_ns) for day, end_ns in ends if at_ns <= end_ns)
 
     def _end_ns(self, day: date) -> int:
         end = datetime.combine(day, self.clock, self.zone)
@@ -96,6 +100,8 @@ class Book:
         self._currency = ""
         self._waiting_flow = Fraction(0)
         self._day: date | None = None
+        self._day_end_ns = 0
+        self._end = UTC_MIDNIGHT
         self._first_start: Fraction | None = None  # what the first mark of the day said
         self._start: Fraction | None = None
 
@@ -119,12 +125,12 @@ class Book:
         if self.nav is not None and before <= 0:
             self._waiting_flow = Fraction(0)  # not credible, and it must not spoil the next mark
             return Bad(f"its flow {flow} would leave a value of {before} before it")
-        scale = nav / before if self.nav is not None else Fraction(1)
+        scale = nav / before if flow and self.nav is not None else ONE
         before_ns, self.as_of_ns = self.as_of_ns, as_of_ns
         self.nav, self.final = nav, data.final
         self._waiting_flow = Fraction(0)
         self.peak = nav if self.peak is None else max(scaled(self.peak, scale), nav)
-        day = end.day_of(as_of_ns)
+        day = self._day_of(as_of_ns, end)
         new_day = day != self._day
         self.interval_ns = self.interval_ns if new_day else as_of_ns - before_ns
         problem = self._open(day, data, scale, end) if new_day else self._go_on(data, scale)
@@ -132,6 +138,14 @@ class Book:
         if start is not None:
             problem = None
         return Good(as_of_ns, nav, data.final, scale, day, new_day, start, problem)
+
+    def _day_of(self, as_of_ns: int, end: DayEnd) -> date:
+        """Return the day of a mark; marks come in order, so mostly that of the one before."""
+        if self._day is None or end is not self._end or as_of_ns > self._day_end_ns:
+            self._end = end
+            day, self._day_end_ns = end.day_of(as_of_ns)
+            return day
+        return self._day
 
     def _problem(
         self, data: NetAssetValue, as_of_ns: int, at_ns: int, currency: str | None
@@ -160,7 +174,7 @@ class Book:
             return f"the value at the start of the day is {data.start_of_day_nav}"
         came_before = data.flow_time and self._is_before(data.flow_time, day, end)
         self._first_start = Fraction(data.start_of_day_nav)
-        self._start = scaled(self._first_start, Fraction(1) if came_before else scale)
+        self._start = scaled(self._first_start, ONE if came_before else scale)
         return None
 
     def _is_before(self, flow_time: str, day: date, end: DayEnd) -> bool:
@@ -168,7 +182,7 @@ class Book:
         at_ns = parse_rfc3339(flow_time)
         if at_ns >= self.as_of_ns:
             return False
-        return at_ns < self.as_of_ns - DAYS_NS or end.day_of(at_ns) < day
+        return at_ns < self.as_of_ns - DAYS_NS or end.day_of(at_ns)[0] < day
 
     def _go_on(self, data: NetAssetValue, scale: Fraction) -> str | None:
         if self._start is not None:
@@ -192,6 +206,8 @@ class Book:
 
 def scaled(level: Fraction, scale: Fraction) -> Fraction:
     """Return a level after a flow; beyond 60 digits, after hundreds of flows, it is rounded."""
+    if scale == 1:
+        return level
     level *= scale
     if level.denominator > LONGEST_DENOMINATOR:
         level = level.limit_denominator(LONGEST_DENOMINATOR)

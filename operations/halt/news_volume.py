@@ -124,7 +124,7 @@ class NewsVolume:
         self._hour, self._count = hour, 0
         self._names = Counter()
         self._usual.clear()
-        self.latch.forget()
+        self.latch.miss()
         enough = len(self._hours) >= MINIMUM_HOURS
         self._limit = critical_count(self._hours) if enough else UNREACHABLE
         return self._again.say(None, cause)

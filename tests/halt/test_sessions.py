@@ -60,7 +60,7 @@ def test_a_calendar_of_nowhere_opens_nothing():
 def feed():
     """A fund with a calendar, in the middle of its session."""
     made = Feed()
-    made.fund(calendar_id="XNYS")
+    made.fund(calendar_id="XNYS", trading="paper")
     made.put(CalendarPublished, "XNYS", calendar("2026-11-20", "2026-11-21"))
     made.nav("100")
     return made
@@ -79,7 +79,7 @@ def test_a_fund_that_falls_silent_while_its_market_is_open_is_said_and_then_redu
     assert first.data.halt_level is None
     assert tick(feed, 4.9) == []
     (then,) = tick(feed, 0.1)
-    assert (then.data.halt_level, then.environment) == ("fund", "live")
+    assert (then.data.halt_level, then.environment) == ("fund", "paper")
 
 
 def test_silence_after_the_last_mark_of_a_day_and_while_the_market_is_closed_is_right(feed):
