@@ -21,6 +21,7 @@ from halt_cases import (
     halt_command,
     lift_of,
     new_desk,
+    requested,
     resume_command,
     signed,
 )
@@ -35,7 +36,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from operations.clock import rfc3339
+from operations.clock import parse_rfc3339, rfc3339
 from operations.errors import Denied
 from operations.events.base import encode
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
@@ -310,6 +311,15 @@ class Firm(RuleBasedStateMachine):
         for desk in self.desks:
             desk.take(stored._replace(sequence=None))
 
+    @rule(data=st.data(), scope=HALTED)
+    def a_thief_requests_a_halt_under_a_known_id(self, data, scope):
+        """He may stop whatever he likes; what is over does not come back."""
+        known = sorted({*self.desks[0].halts.lifted, *self.desks[0].halts.active}) or ["h1"]
+        halt_id = data.draw(st.sampled_from(known))
+        stored = self.store(fact(requested(halt_id, scope, event_id=self.name("thief"))))
+        for desk in self.desks:
+            desk.take(stored._replace(sequence=None))
+
     # What must hold at every moment; what is slow to see is looked at now and then.
 
     @rule()
@@ -326,6 +336,8 @@ class Firm(RuleBasedStateMachine):
                 level = episode.scope.level if episode else "FIRM_HALT"
                 assert halt_id in event.data.halt_ids
                 assert by in MAY_RESUME[level]
+                at_ns = self.stream[lifted.sequence - 1].at_ns
+                assert at_ns < parse_rfc3339(event.data.expires_at)
                 if level == "FIRM_HALT":
                     assert any(self.cosigns[lifted.resume_id, other] for other in MAY_COSIGN - {by})
 
