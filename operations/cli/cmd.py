@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 from cyclopts import App, Parameter
 
 from operations.adapters import orders_of_people
-from operations.adapters.halt_line import HaltLine
+from operations.adapters.halt_line import HALTS, HaltLine
 from operations.cli import asking, cmd_resume, ordering, scopes
 from operations.cli.asking import Confirm, Reason
 from operations.cli.ordering import Desk, KeyFile, Seconds, Waited
@@ -368,7 +368,9 @@ def drill(
                 lambda: outcome.of_silence(opened.desk, drill_id, now_ns()),
             )
             told = await ordering.order(desk, opened, [waited], seconds)
-            if drill_id in opened.desk.halts.active:
+            halts = opened.desk.halts
+            # A lift names what was looked at, so the halt has to be read from the stream first.
+            if await opened.until(lambda: bool(halts.stored(drill_id)), seconds, (HALTS,)):
                 lift = cmd_resume.asked(
                     desk,
                     opened,
@@ -376,7 +378,7 @@ def drill(
                     "CLEARED",
                     None,
                     f"the drill is over: {why}",
-                    opened.desk.halts.sequence,
+                    halts.sequence,
                 )
                 told += await ordering.order(desk, opened, [lift], seconds)
             return finish(told, now_ns(), output)

@@ -143,7 +143,7 @@ def block(row: Row, at_ns: int) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(min_width=9)
     grid.add_column(overflow="fold")
-    evidence = [f"message {row.sequence} of the stream" if row.sequence else "heard, not stored"]
+    evidence = [f"message {row.sequence} of the stream" if row.sequence else "heard, being stored"]
     if row.statistic is not None:
         evidence.append(f"statistic {row.statistic:g}")
     evidence += [f"event {each}" for each in row.evidence[:EVIDENCE]]

@@ -63,11 +63,21 @@ def _print(told: Told, at_ns: int) -> None:
     for row in outcome.halts:
         show(halts_shown.block(row, at_ns))
     if told.order_systems:
-        write_table([msgspec.to_builtins(each) for each in told.order_systems])
+        write_table(_rows(told.order_systems))
     if told.sequence is None:
         print(f"  command {told.command_id} is not known to be stored")
     else:
         print(f"  command {told.command_id} is message {told.sequence} of the stream")
+
+
+def _rows(systems: tuple[Progress, ...]) -> list[dict[str, Any]]:
+    """Return what order systems said, without the columns about which none said anything."""
+    rows: list[dict[str, Any]] = [msgspec.to_builtins(each) for each in systems]
+    known = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    return [
+        {name: f"{row[name]:.1f}" if isinstance(row[name], float) else row[name] for name in known}
+        for row in rows
+    ]
 
 
 def _as_json(told: Told) -> dict[str, Any]:

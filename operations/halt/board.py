@@ -79,12 +79,12 @@ class Row(Struct, frozen=True, kw_only=True):
 
     @property
     def covered(self) -> str:
-        """Coverage in words: how many block, after how many ms, and who does not."""
+        """Coverage in words: how many block, after how many ms by their own clocks, who not."""
         blocking = [each for each in self.order_systems if each.blocking]
         if not self.order_systems:
             return "no order system is known"
         text = f"{len(blocking)}/{len(self.order_systems)} OMS blocking"
-        times = [each.round_trip_ms for each in blocking if each.round_trip_ms is not None]
+        times = [each.to_block_ms for each in blocking if each.to_block_ms is not None]
         if times:
             text += f", {'/'.join(f'{each:.1f}' for each in times)} ms"
         others = [f"{each.oms_id} {each.words}" for each in self.order_systems if each.words]
