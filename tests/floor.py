@@ -52,7 +52,7 @@ class Floor:
         self.settings: Settings = nats.settings
         self.home = Path(self.settings.home)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._environments: dict[str, dict[str, str]] = {}
+        self._started: dict[str, tuple[str, dict[str, str]]] = {}
         roster_files.ensure_development(self.settings)
 
     # Processes.
@@ -66,11 +66,11 @@ class Floor:
         }
         self._start(f"halt-{instance}", "halt", environment | more)
 
-    def start_oms(self, oms_id: str = "oms-1", **more: str) -> None:
-        """Start a paper order system; `more` are settings like MTS_PAPER_MODE."""
+    def start_oms(self, oms_id: str = "oms-1", module: str = "paper_oms", **more: str) -> None:
+        """Start a paper order system, or the enforcer; `more` are settings like MTS_PAPER_MODE."""
         environment = credentials.order_system_environment(self.settings, oms_id, free_port())
         environment |= {"MTS_PAPER_OMS_ID": oms_id, "MTS_PAPER_SEED": "7"}
-        self._start(oms_id, "paper_oms", environment | more)
+        self._start(oms_id, module, environment | more)
 
     def start_all(self, **more: str) -> None:
         """Start one halt worker and three order systems."""
@@ -79,7 +79,7 @@ class Floor:
             self.start_oms(oms_id, **more)
 
     def _start(self, name: str, module: str, environment: dict[str, str]) -> None:
-        self._environments[name] = environment
+        self._started[name] = module, environment
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-P", "-m", "workers", module],
@@ -97,8 +97,7 @@ class Floor:
     def restart(self, name: str) -> None:
         """Kill -9 and start again with the same settings."""
         self.kill(name)
-        module = "halt" if name.startswith("halt") else "paper_oms"
-        self._start(name, module, self._environments[name])
+        self._start(name, *self._started[name])
 
     def pause(self, name: str) -> None:
         """SIGSTOP."""
