@@ -3,13 +3,18 @@
 import asyncio
 import json
 
+import logs
 import pytest
 from commands import MTS, assert_harmless
 from halting import Firm, WorkerProcess, halt_order, loss, ready
+from logs import make_log, project_all
 from obedient import mts, obeying, register
 from terminals import at_a_terminal, plain
 
-from operations.config import subprocess_environment
+from operations.adapters import ledger
+from operations.adapters.ledger import SealerLedger
+from operations.audit import chain
+from operations.config import Postgres, subprocess_environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 REQUESTED = "mts.v1.operations.halt.requested"
@@ -117,6 +122,39 @@ async def test_why_names_every_halt_over_a_strategy_and_its_fund(firm):
         assert (said.code, "no halt stops beta-momentum" in said.out) == (0, True)
         assert_harmless(said.out + said.err)
         assert (await run(firm, "why", "firm")).code == 0
+
+
+async def test_why_finds_the_strategy_of_an_order_and_what_the_gate_said(firm, database):
+    log = await make_log(database, sizes=(5,), unsigned=0)
+    settings = Postgres(dsn=database.dsn("mts_sealer"))
+    named = {"order_id": "ord-x", "strategy_id": "trend", "fund_id": "alpha"}
+    refusal = named | {"timestamp": "2026-11-20T12:00:00Z", "data": {"reason": "fund is halted"}}
+    async with ledger.connection(settings, "test") as connected:
+        sealer = SealerLedger(connected, logs.ORIGIN)
+        head = await sealer.take_over()
+        place = head.stream_sequence
+        made = [
+            (subject, b"$JS.ACK.MTS.audit.1.%d.1.%d.0" % (place + n, logs.NOW_NS), b"", payload)
+            for n, (subject, payload) in enumerate(
+                (
+                    (b"mts.v1.trading.order.submitted", json.dumps(named).encode()),
+                    (b"mts.v1.risk.gate.rejected", json.dumps(refusal).encode()),
+                ),
+                start=1,
+            )
+        ]
+        await sealer.append(head, chain.seal(head, made))
+    await project_all(database)
+    async with firm.working() as workers:
+        await ready(*workers)
+        await requested(firm, loss("alpha"), "service-limits", "limits")
+    command = mts(firm)
+    command.settings["MTS_POSTGRES_DSN"] = log.settings.dsn
+    said = await asyncio.to_thread(command, "why", "ord-x")
+    assert said.code == 1, said.err
+    assert "ord-x is stopped by 1 halt" in said.out
+    assert "the gate said: fund is halted" in said.err
+    assert (await asyncio.to_thread(command, "why", "ord-unknown")).code == 2
 
 
 async def test_a_halt_that_happens_while_one_watches_is_shown(firm):
