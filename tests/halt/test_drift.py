@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limit_events import Feed, halting, kinds
 
-from operations.events.strategies import StrategyBaseline
+from operations.events.strategies import ForecastScore, StrategyBaseline
 from operations.halt.drift import (
     LOOK_EVERY_DAYS,
     MINIMUM_DAYS,
     Baseline,
+    Drift,
     baseline,
     newey_west,
     zscore,
@@ -177,3 +178,36 @@ def test_moments_are_taken_as_stated_and_else_computed():
         baseline_id="b", currency="USD", daily_information_coefficients=daily
     )
     assert baseline(computed, 1).mean == pytest.approx(0.1)
+
+
+def halted_share(mean, strategies=200, days=252):
+    """Share of simulated strategies with such a coefficient that are halted within a year."""
+    chance = Random(11)
+    count = 0
+    for number in range(strategies):
+        drift = Drift(f"s-{number}", "alpha")
+        cause = Cause("b", 0, 2 * 10**18, "", "live")
+        # The baseline is estimated from 500 days, so its own error is in what is measured.
+        known = chance.gauss(0.03, 0.1 / math.sqrt(500))
+        published = StrategyBaseline(
+            baseline_id="b", currency="USD", ic_mean=known, ic_standard_deviation=0.1
+        )
+        drift.rebase(published, cause)
+        for day in range(days):
+            score = ForecastScore(
+                day=f"2010-{1 + day // 28:02}-{1 + day % 28:02}",
+                horizon_days=1,
+                method="spearman",
+                information_coefficient=max(-1.0, min(1.0, chance.gauss(mean, 0.1))),
+                names=100,
+            )
+            drift.score(score, cause)
+        count += drift.latch.episode is not None
+    return count / strategies
+
+
+def test_few_strategies_that_are_well_are_halted_and_most_that_are_not():
+    """Budget: 1 % of well strategies a year, power at least 0.8; see the docstring of drift.py."""
+    assert halted_share(0.03) <= 0.03
+    assert halted_share(0.0) >= 0.72
+    assert halted_share(-0.03, strategies=50) == 1.0
