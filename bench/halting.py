@@ -1,10 +1,10 @@
 """How long after a finding was published does every order system block?
 
 A finding that is enough to stop a fund goes out; a halt worker decides; three order systems, each
-a process of its own with the real library, block, ask their own gate and say so. Timed is until
-the last of the three was heard to block, which is one hop more than the halt itself needs. In turn
-with it, on the same servers, goes a bare message over two hops: to a process and back. First with
-nothing else running, then while the audit worker drains a full stream.
+a process of its own with the real library, block and ask their own gate. Timed is until the last of
+the three has been denied its probe, by the one clock of the machine. In turn with it, on the same
+servers, goes a bare message over two hops: to a process and back. First with nothing else running,
+then while the audit worker drains a full stream.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from rig import Row, Worker, admin, database, now, percentile, prefill
 
 from operations import config
 from operations.adapters import accounts, credentials, roster_files, wire
-from operations.clock import new_event_id, now_ns, rfc3339
+from operations.clock import new_event_id, now_ns, parse_rfc3339, rfc3339
 from operations.config import Nats, Settings
 from operations.events.base import encode
 from operations.events.findings import Finding, FindingRaised, Parameter
@@ -72,8 +72,8 @@ class Bench:
         self._speaker, self._listener = speaker, listener
         key = roster_files.read_private(credentials.service_key_file(settings, "limits"))
         self._signer = Signer(key, settings.audit.origin, settings.environment)
-        self._blocking: dict[str, set[str]] = {}
-        self._funds = 0
+        self._blocking: dict[str, dict[str, int]] = {}
+        self._blocked_ns = self._funds = 0
         self._done = asyncio.Event()
         self._back = asyncio.Event()
         self.bare_ms: list[float] = []
@@ -81,19 +81,17 @@ class Bench:
 
     async def listen(self) -> None:
         await self._listener.subscribe_raw(ACKNOWLEDGED, self._take)
-        await self._listener.subscribe_raw("mts.v1.operations.halt.requested", self._note)
         await self._speaker.subscribe_raw(PONG, lambda *_: self._back.set())
         await self._listener.flush()
 
-    def _note(self, _subject, _reply, _headers, payload) -> None:
-        self._blocking.setdefault(msgspec.json.decode(payload)["data"]["halt_id"], set())
-
     def _take(self, _subject, _reply, _headers, payload) -> None:
-        data = msgspec.json.decode(payload)["data"]
+        event = msgspec.json.decode(payload)
+        data = event["data"]
         if data["phase"] == "BLOCKING":
-            blocking = self._blocking.setdefault(data["halt_id"], set())
-            blocking.add(data["oms_id"])
+            blocking = self._blocking.setdefault(data["halt_id"], {})
+            blocking.setdefault(data["oms_id"], parse_rfc3339(event["timestamp"]))
             if len(blocking) == len(accounts.OMS):
+                self._blocked_ns = max(blocking.values())
                 self._done.set()
 
     async def bare(self) -> None:
@@ -105,16 +103,16 @@ class Bench:
         self.bare_ms.append((now() - began) * 1000)
 
     async def halt(self) -> None:
-        """Time one finding until every order system was heard to block."""
+        """Time one finding until every order system blocks."""
         self._funds += 1
         self._done.clear()
         event = finding(f"fund-{self._funds}")
         payload = encode(event)
         headers = {HEADER: self._signer(event.subject, payload)}
-        began = now()
+        began_ns = now_ns()
         await self._speaker.publish(event.subject, payload, headers=headers)
         await asyncio.wait_for(self._done.wait(), 10)
-        self.halt_ms.append((now() - began) * 1000)
+        self.halt_ms.append((self._blocked_ns - began_ns) / 1e6)
 
     async def sample(self, count: int, more) -> tuple[list[float], list[float]]:
         """Measure both in turn, up to a count and as long as `more` says."""

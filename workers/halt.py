@@ -91,6 +91,8 @@ class Loop:
         await self._bus.listen(
             SUBJECTS, lambda received: self._heard.put_nowait((received, monotonic_ns()))
         )
+        # What was heard meanwhile waits for the server's time, by which signatures are judged.
+        await self._pulse.probe(self._decider)
         works = (self._hear(), self._read(), self._settle(), self._tick(), self._probe())
         await _first((*works, self._beat(), self._renew(), self._stopped()))
 

@@ -21,7 +21,7 @@ from operations.adapters.stored import following
 from operations.adapters.wire import WireClient
 from operations.clock import new_event_id
 from operations.errors import Denied, Rejected, Retryable
-from operations.events.base import Event, encode
+from operations.events.base import Event
 from operations.events.halts import HaltLifted, HaltRequested
 from operations.signing import message
 from operations.signing.message import Signer
@@ -85,13 +85,12 @@ class HaltBus:
         for subject in subjects:
             await self._client.subscribe_raw(subject, take)
 
-    async def say(self, event: Event, newest_request: int | None = None) -> None:
+    async def say(self, event: Event, payload: bytes, newest_request: int | None = None) -> None:
         """Publish an event now; `settle` learns later what the stream made of it.
 
-        `newest_request` is for a lift: the place of the last request that was folded. Raises
-        Retryable when the connection is lost.
+        `payload` is the event as encoded; `newest_request`, for a lift, the place of the last
+        request that was folded. Raises Retryable when the connection is lost.
         """
-        payload = encode(event)
         headers = {
             MESSAGE_ID: f"{event.subject}:{event.event_id}",
             message.HEADER: self._signer(event.subject, payload),
@@ -102,6 +101,8 @@ class HaltBus:
         said = Said(event, payload, headers, time.monotonic())
         self.unstored[event.event_id] = said
         await self._publish(said)
+        # The client writes from a task of its own: let it, before anything else is computed.
+        await asyncio.sleep(0)
 
     async def say_again(self) -> int:
         """Publish what the stream has not taken for a second; return how many that were.

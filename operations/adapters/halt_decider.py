@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from operations.adapters.halt_bus import HaltBus, Outcome
 from operations.adapters.halt_journal import Decided, HaltJournal
-from operations.adapters.judge import Judge, Judged, Received
+from operations.adapters.judge import Judge, Judged, Received, rights
 from operations.adapters.ledger import Step, onward
 from operations.clock import NANOSECONDS, monotonic_ns, now_ns, rfc3339
 from operations.config import Settings
@@ -66,7 +66,8 @@ class HaltDecider:
         self._refusals: list[int] = []
         for known in journal.active.values():
             for decided in known.values():
-                self._take(subjects.decode(decided.subject, decided.payload.encode()))
+                payload = decided.payload.encode()
+                self._take(subjects.decode(decided.subject, payload), payload)
 
     @property
     def now_ns(self) -> int:
@@ -99,7 +100,7 @@ class HaltDecider:
             self.desk.halts.pass_over(received.sequence or 0)
             return
         try:
-            judged = self._judge.ask(received)
+            judged = self._judge.judge(event, received, rights(event))
         except Denied as error:
             await self._refuse(received, str(error))
             return
@@ -118,7 +119,7 @@ class HaltDecider:
         for known in list(self._journal.active.values()):
             for decided in known.values():
                 if desk.halts.stored(decided.halt_id) is None:
-                    await self._bus.say(subjects.decode(decided.subject, decided.payload.encode()))
+                    await self._say_again(decided)
         for ask in list(self._unanswered.values()):
             await self.publish(*manager.decide(desk, ask, self.now_ns))
         self._unanswered.clear()
@@ -156,33 +157,38 @@ class HaltDecider:
             if stored_ns is None or self.now_ns - stored_ns < max_age_ns // 2:
                 continue
             for decided in known.values():
-                await self._bus.say(subjects.decode(decided.subject, decided.payload.encode()))
+                await self._say_again(decided)
 
     async def publish(self, *events: Event) -> None:
-        """Publish decisions: remembered, folded, and then said at once."""
+        """Publish decisions: remembered, said at once, and then folded."""
         for event in events:
             if event.event_id in self._bus.unstored:
                 continue
             self._at("decided")
+            payload = encode(event)
             if isinstance(event, HaltLifted):
                 self._at("lifting")
-                await self._bus.say(event, self.desk.last_request)
+                await self._bus.say(event, payload, self.desk.last_request)
                 continue
             if isinstance(event, HaltRequested):
                 self.requests += 1
-                self._journal.request(_decided(event))
+                halt_id, subject = event.data.halt_id, event.subject
+                self._journal.request(Decided(halt_id, event.event_id, subject, payload.decode()))
                 self._at("journaled")
-            self._take(event)
-            await self._bus.say(event)
+            await self._bus.say(event, payload)
             self._at("said")
+            self._take(event, payload)
+
+    async def _say_again(self, decided: Decided) -> None:
+        payload = decided.payload.encode()
+        await self._bus.say(subjects.decode(decided.subject, payload), payload)
 
     def _trust(self) -> Trust:
         judge = self._judge
         return Trust(judge.watch.roster, judge.origin, judge.environment)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event, payload: bytes) -> None:
         """Fold an event of our own as heard."""
-        payload = encode(event)
         fact = Fact(event, None, self.now_ns, sha256(payload).hexdigest())
         if isinstance(event.data, Finding):
             order = SignedOrder(subject=event.subject, payload=payload.decode(), signature="")
@@ -288,10 +294,6 @@ def _halts_something(event: Event) -> bool:
     if isinstance(event, FindingRaised | FindingUpdated):
         return event.data.halt_level is not None
     return event.subject == "mts.v1.operations.command.halt"
-
-
-def _decided(event: HaltRequested) -> Decided:
-    return Decided(event.data.halt_id, event.event_id, event.subject, encode(event).decode())
 
 
 def _burned(outcome: Outcome, at_ns: int) -> Event:
