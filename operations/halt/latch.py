@@ -258,9 +258,16 @@ class Notice:
         self._ordinal = ordinal
 
     def say(
-        self, problem: str | None, cause: Cause, looked_at: str = "", details: str | None = None
+        self,
+        problem: str | None,
+        cause: Cause,
+        looked_at: str = "",
+        judged: tuple[float, float] | None = None,
     ) -> list[Event]:
-        """Raise when there is a problem, update when it is another one, clear when it is over."""
+        """Raise when there is a problem, update when it is another one, clear when it is over.
+
+        `judged` is a value and what it was compared with, where there is such a thing.
+        """
         if problem is None:
             over, self.episode = self.episode, None
             return [write(FindingCleared, cause, self.place, over)] if over else []
@@ -275,7 +282,8 @@ class Notice:
             title=problem,
             looked_at=looked_at or rfc3339(cause.at_ns),
             rule_version=RULE,
-            details=details,
+            statistic=judged[0] if judged else None,
+            threshold=judged[1] if judged else None,
             mode="act",
         )
         kind = FindingUpdated if known else FindingRaised

@@ -116,9 +116,8 @@ class Warnings:
             f"fund {self._place.fund_id} has used {confirmed} % of its daily loss limit "
             f"of {limit_pct} %"
         )
-        return self._notice.say(
-            problem, cause, as_of, details=f"its loss today is {_shown(loss)} %"
-        )
+        threshold = Fraction(limit_pct) * confirmed / 100
+        return self._notice.say(problem, cause, as_of, (float(loss), float(threshold)))
 
 
 class FundLosses:

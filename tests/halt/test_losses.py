@@ -190,6 +190,7 @@ def test_warnings_come_at_half_three_quarters_and_nine_tenths_once_a_day(feed):
     assert kinds(said) == [("daily_loss", "raised")]
     assert "50 %" in said[0].data.title
     assert (said[0].data.severity, said[0].data.halt_level) == ("warning", None)
+    assert (said[0].data.statistic, said[0].data.threshold) == (2.0, 2.0)
     said = marks(feed, "97", "97", "97", "96.4", "96.4", "96.4", "99", "96.4", "96.4", "96.4")
     assert kinds(said) == [("daily_loss", "updated")] * 2
     assert ["75 %" in said[0].data.title, "90 %" in said[1].data.title] == [True, True]
