@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from operations.adapters import judge as judging
-from operations.adapters import stored, wire
+from operations.adapters import oms_link, stored, wire
 from operations.adapters.judge import Judge, Judged, Received, RosterWatch
+from operations.adapters.oms_link import BusClock
 from operations.adapters.orders_of_people import Person
 from operations.adapters.publisher import Acknowledgement, Publisher
 from operations.adapters.roster_files import read_public
@@ -39,6 +40,7 @@ SIGNALS = (HEARTBEAT, f"{REPORT}.*")
 FOLDED = (HALTS, REFUSALS, RESUMES, COSIGNS, ROSTERS)
 LOOK_SECONDS = 0.25
 LEAVE_SECONDS = 0.5
+CLOCK_SECONDS = 1.0
 
 
 class HaltLine:
@@ -54,6 +56,7 @@ class HaltLine:
     ) -> None:
         self.judge = judge
         self.desk = Desk(_trust(judge), expected)
+        self.clock = BusClock()
         self.refused = 0
         self.findings: dict[str, FindingRaised] = {}
         self.reports: dict[str, tuple[Report, int]] = {}
@@ -70,6 +73,10 @@ class HaltLine:
         # nats-py flushes before what it has buffered, so only a second answer comes after it.
         await self._client.flush()
         await self._client.flush()
+        # Times are judged by the clock of the bus; where it does not say, by that of this computer.
+        with suppress(OperationsError):
+            async with limit(CLOCK_SECONDS):
+                await oms_link.stream_state(self._client, self._stream, self.clock)
 
     def begin_at(self, sequence: int, *patterns: str) -> None:
         """Let `read` begin at a place in the stream, where nothing before it is asked for."""
@@ -124,7 +131,8 @@ class HaltLine:
 
     def _receive(self, subject: bytes, _reply: bytes, headers: bytes, data: bytes) -> None:
         with suppress(Rejected):
-            self._heard.put_nowait(judging.heard(subject, headers, data))
+            received = judging.heard(subject, headers, data)
+            self._heard.put_nowait(received._replace(at_ns=self.clock.now_ns()))
 
     def _judge(self, received: Received) -> None:
         try:

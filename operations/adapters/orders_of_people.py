@@ -1,7 +1,8 @@
 """What people order, as signed commands: built here, signed with a person's key, sent once.
 
 Every command has a fresh id, a time of issue and an expiry. A halt is obeyed whatever its clock
-says; everything that lifts or trades is void ten minutes after it was signed.
+says; everything that lifts or trades is void ten minutes after it was signed. `issued_ns` is the
+time of the bus where the caller knows it, in ns since 1970: a slow clock would void it at once.
 """
 
 import asyncio
@@ -99,6 +100,7 @@ def resume(
     muted_until: str | None,
     reason: str,
     as_of_sequence: int | None = None,
+    issued_ns: int | None = None,
 ) -> ResumeCommanded:
     """Return the command that asks to lift halts. Raises Rejected without a reason or halts.
 
@@ -109,7 +111,7 @@ def resume(
         raise Rejected("there is no halt to lift")
     if (treatment == "MUTED") != (muted_until is not None):
         raise Rejected("--until TIME says until when a trigger is muted, and belongs to muted only")
-    head = _head()
+    head = _head(issued_ns)
     data = ResumeOrder(
         resume_id=head["command_id"],
         halt_ids=halt_ids,
@@ -122,9 +124,11 @@ def resume(
     return ResumeCommanded(data=data, **_envelope(actor, head["command_id"], head))
 
 
-def cosign(actor: str, resume_id: str, payload: bytes, reason: str) -> CosignCommanded:
+def cosign(
+    actor: str, resume_id: str, payload: bytes, reason: str, issued_ns: int | None = None
+) -> CosignCommanded:
     """Return the agreement to a resume command, given its payload as sent."""
-    head = _head()
+    head = _head(issued_ns)
     data = CosignOrder(
         resume_id=resume_id,
         resume_sha256=sha256(payload).hexdigest(),
@@ -134,27 +138,34 @@ def cosign(actor: str, resume_id: str, payload: bytes, reason: str) -> CosignCom
     return CosignCommanded(data=data, **_envelope(actor, resume_id, head))
 
 
-def cancel_all(actor: str, scope: Scope, reason: str) -> CancelAllCommanded:
+def cancel_all(
+    actor: str, scope: Scope, reason: str, issued_ns: int | None = None
+) -> CancelAllCommanded:
     """Return the command that cancels every working order of a scope."""
-    head = _head()
+    head = _head(issued_ns)
     data = CancelAllOrder(reason=reason, **head)
     envelope = _envelope(actor, scope.id or "firm", head)
     return CancelAllCommanded(data=data, **envelope, **_named(scope))
 
 
 def flatten(
-    actor: str, halt_id: str, fund_id: str, account_ids: tuple[str, ...], reason: str
+    actor: str,
+    halt_id: str,
+    fund_id: str,
+    account_ids: tuple[str, ...],
+    reason: str,
+    issued_ns: int | None = None,
 ) -> FlattenCommanded:
     """Return the command that closes the positions of paper accounts, under a halt."""
-    head = _head()
+    head = _head(issued_ns)
     data = FlattenOrder(halt_id=halt_id, account_ids=account_ids, reason=reason, **head)
     envelope = _envelope(actor, halt_id, head)
     return FlattenCommanded(data=data, environment="paper", fund_id=fund_id, **envelope)
 
 
-def drill(actor: str, reason: str) -> DrillCommanded:
+def drill(actor: str, reason: str, issued_ns: int | None = None) -> DrillCommanded:
     """Return the command that practises a halt on the reserved strategy."""
-    head = _head()
+    head = _head(issued_ns)
     drill_id = head["command_id"]
     data = DrillOrder(drill_id=drill_id, reason=reason, **head)
     envelope = _envelope(actor, drill_id, head)
@@ -195,8 +206,8 @@ async def store(sender: Person, event: Event, seconds: float) -> int:
         raise Retryable(f"NATS did not store {event.subject} within {seconds:g} s") from error
 
 
-def _head() -> dict[str, Any]:
-    issued_ns = now_ns()
+def _head(issued_ns: int | None = None) -> dict[str, Any]:
+    issued_ns = now_ns() if issued_ns is None else issued_ns
     return {
         "command_id": new_event_id(issued_ns),
         "issued_at": rfc3339(issued_ns),

@@ -1,41 +1,36 @@
-"""Commands that stop: `mts cmd halt`, `cancel-all`, `flatten-paper` and `drill`.
+"""Commands that stop: `mts cmd halt` and `drill`, and the group of all commands of people.
 
 Stopping asks for one word and never for more: what cannot be looked up is said and not waited for.
 """
 
 from contextlib import AsyncExitStack
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from operations.adapters import orders_of_people
 from operations.adapters.halt_line import HALTS, HaltLine
-from operations.cli import asking, cmd_resume, ordering, scopes
+from operations.cli import asking, cmd_orders, cmd_resume, ordering, scopes
 from operations.cli.asking import Confirm, Reason
 from operations.cli.ordering import Desk, KeyFile, Seconds, Waited
 from operations.cli.outcomes import finish
 from operations.cli.output import CANNOT, Output, Text, complain, run
+from operations.cli.scopes import Level
 from operations.clock import now_ns
-from operations.errors import OperationsError, Rejected
-from operations.events.commands import CancelAllCommanded, HaltCommanded
-from operations.events.findings import FindingRaised
+from operations.errors import OperationsError
+from operations.events.commands import HaltCommanded
 from operations.events.halts import Mode
 from operations.halt import outcome
-from operations.halt.outcome import Outcome
 from operations.halt.registry import Registry
 from operations.halt.state import Scope
 
 cmd = App(name="cmd", help="Signed commands: halt, cancel, flatten, resume, cosign, drill.")
+cmd.command(cmd_orders.cancel_all, name="cancel-all")
+cmd.command(cmd_orders.flatten_paper, name="flatten-paper")
 cmd.command(cmd_resume.resume)
 cmd.command(cmd_resume.cosign)
 
 ModeName = Literal["block_all", "reduce_only"]
-Level = Annotated[
-    Literal["strategy", "fund", "firm"] | None,
-    Parameter(
-        help="What the id is, where it could be both or nobody can look.", show_default=False
-    ),
-]
 MODES: dict[ModeName, Mode] = {"block_all": "BLOCK_ALL", "reduce_only": "REDUCE_ONLY"}
 STOPS = {
     "BLOCK_ALL": "every order system refuses new orders and amends at once; cancels pass",
@@ -110,7 +105,7 @@ async def _halt_now(desk: Desk, wanted: Wanted, reason: str) -> int:
     found = scopes.resolve(wanted.name, wanted.level, registry)
     _show_plan(wanted, found, registry, [])
     events = _halts(desk, wanted, found, registry, reason)
-    told = await ordering.send_first(desk, events, _waited, wanted.seconds)
+    told = await ordering.send_first(desk, events, ordering.halt_waited, wanted.seconds)
     return finish(told, now_ns(), wanted.output)
 
 
@@ -132,9 +127,9 @@ async def _halt_asked(desk: Desk, wanted: Wanted, given: str | None) -> int:
         reason = asking.reason_of(given, needed=False)
         events = _halts(desk, wanted, found, registry, reason)
         if opened is None:
-            told = await ordering.send_first(desk, events, _waited, wanted.seconds)
+            told = await ordering.send_first(desk, events, ordering.halt_waited, wanted.seconds)
         else:
-            questions = [_waited(opened, each) for each in events]
+            questions = [ordering.halt_waited(opened, each) for each in events]
             told = await ordering.order(desk, opened, questions, wanted.seconds)
         return finish(told, now_ns(), wanted.output)
 
@@ -170,163 +165,6 @@ def _halts(
     ]
 
 
-def _waited(opened: HaltLine, event: HaltCommanded) -> Waited:
-    halt_id, command = event.data.halt_id, ordering.command_of(event)
-    return Waited(
-        "halt",
-        event,
-        lambda: outcome.of_halt(opened.desk, halt_id, command, now_ns(), _findings(opened)),
-        lambda: outcome.of_silence(opened.desk, halt_id, now_ns()),
-    )
-
-
-def _findings(opened: HaltLine) -> list[FindingRaised]:
-    return list(opened.findings.values())
-
-
-@cmd.command(name="cancel-all")
-def cancel_all(
-    scope: Text = "",
-    /,
-    *,
-    level: Level = None,
-    key: KeyFile = None,
-    confirm: Confirm = "",
-    reason: Reason = None,
-    seconds: Seconds = 10.0,
-    output: Output = "table",
-) -> int:
-    """Cancel all working orders of a strategy, a fund or the firm; asks for the word CANCEL.
-
-    Exit code 0: every order system has confirmed its cancels. 2: nothing was done. 3: not all
-    have, or the fate of orders is unknown. 4: sent, and nobody answered in time. 5: refused.
-
-    Example: mts cmd cancel-all --confirm CANCEL --reason "wrong prices"
-
-    Parameters
-    ----------
-    scope
-        Id of a strategy or fund; without it the firm.
-    """
-
-    async def work() -> int:
-        desk = ordering.begin(key)
-        look = not confirm or scopes.needs_look(scope, level)
-        registry = await ordering.known(desk) if look else None
-        found = scopes.resolve(scope, level, registry)
-        async with ordering.line(desk) as opened:
-            already = None if confirm else await ordering.held(opened)
-            asking.show_plan(
-                scope=scopes.described(found, registry),
-                trading=scopes.trading(found, registry),
-                does=["cancel every working order, stop orders too"],
-                does_not=["stop new orders: mts cmd halt", "close positions"],
-                halted=already or [],
-            )
-            if not asking.confirmed("CANCEL", confirm, f"cancel orders of {scopes.named(found)}"):
-                return CANNOT
-            why = asking.reason_of(reason, needed=False)
-            name = desk.person.name
-            events = [orders_of_people.cancel_all(name, each, why) for each in found]
-            waited = [_canceled(opened, each) for each in events]
-            return finish(await ordering.order(desk, opened, waited, seconds), now_ns(), output)
-
-    return run(work())
-
-
-def _canceled(opened: HaltLine, event: CancelAllCommanded) -> Waited:
-    command = ordering.command_of(event)
-
-    def systems() -> tuple[outcome.Progress, ...]:
-        return outcome.progress(opened.desk, event.data.command_id, now_ns())
-
-    def answer() -> Outcome | None:
-        denied = outcome.refused(command, _findings(opened))
-        return denied or outcome.of_progress(systems(), "CANCEL_CONFIRMED", "cancels confirmed")
-
-    def late() -> Outcome:
-        return outcome.behind(systems(), "CANCEL_CONFIRMED", "cancels confirmed")
-
-    return Waited("cancel_all", event, answer, late, systems)
-
-
-@cmd.command(name="flatten-paper")
-def flatten_paper(
-    *accounts: str,
-    key: KeyFile = None,
-    confirm: Confirm = "",
-    reason: Reason = None,
-    seconds: Seconds = 60.0,
-    output: Output = "table",
-) -> int:
-    """Halt every paper fund, cancel its orders, close its positions; asks for the word FLATTEN.
-
-    Refuses an account that is not paper. The funds stay halted afterwards. Exit code 0: every
-    order system is flat. 2: nothing was done. 3: not every one is. 4: sent, and nobody answered in
-    time. 5: refused.
-
-    Example: mts cmd flatten-paper --confirm FLATTEN --reason "end of the trial"
-
-    Parameters
-    ----------
-    accounts
-        Only these paper accounts; by default all of every paper fund.
-    """
-
-    async def work() -> int:
-        desk = ordering.begin(key)
-        registry = await ordering.known(desk)
-        if registry is None:
-            raise Rejected("which accounts are paper cannot be looked up; nothing was done")
-        chosen = scopes.paper_accounts(registry, accounts)
-        async with ordering.line(desk) as opened:
-            already = None if confirm else await ordering.held(opened)
-            asking.show_plan(
-                scope="\n".join(f"fund {fund}: {', '.join(ids)}" for fund, ids in chosen.items()),
-                trading="paper",
-                does=[
-                    "halt these funds, cancel their orders, wait until that is confirmed",
-                    "then close their positions at the market and verify that they are flat",
-                ],
-                does_not=["touch any live account", "lift the halts afterwards: mts cmd resume"],
-                halted=already or [],
-            )
-            if not asking.confirmed("FLATTEN", confirm, "close these positions"):
-                return CANNOT
-            why = asking.reason_of(reason, needed=False)
-            waited = [
-                each
-                for fund_id, ids in chosen.items()
-                for each in _flattened(desk, opened, fund_id, ids, why)
-            ]
-            return finish(await ordering.order(desk, opened, waited, seconds), now_ns(), output)
-
-    return run(work())
-
-
-def _flattened(
-    desk: Desk, opened: HaltLine, fund_id: str, account_ids: tuple[str, ...], reason: str
-) -> list[Waited]:
-    """Return the halt of a paper fund and the flatten that is bound to it, in this order."""
-    name, scope = desk.person.name, Scope("FUND_HALT", fund_id)
-    stop = orders_of_people.halt(name, scope, "BLOCK_ALL", reason, environment="paper")
-    halt_id = stop.data.halt_id
-    event = orders_of_people.flatten(name, halt_id, fund_id, account_ids, reason)
-    command = ordering.command_of(event)
-
-    def systems() -> tuple[outcome.Progress, ...]:
-        return outcome.progress(opened.desk, halt_id, now_ns())
-
-    def answer() -> Outcome | None:
-        denied = outcome.refused(command, _findings(opened))
-        return denied or outcome.of_progress(systems(), "FLAT", f"fund {fund_id} flat")
-
-    def late() -> Outcome:
-        return outcome.behind(systems(), "FLAT", f"fund {fund_id} flat")
-
-    return [_waited(opened, stop), Waited("flatten", event, answer, late, systems)]
-
-
 @cmd.command
 def drill(
     *,
@@ -357,15 +195,15 @@ def drill(
             if not asking.confirmed("DRILL", confirm, "run a drill"):
                 return CANNOT
             why = asking.reason_of(reason, needed=False) or "drill"
-            event = orders_of_people.drill(desk.person.name, why)
+            event = orders_of_people.drill(desk.person.name, why, opened.clock.now_ns())
             drill_id, command = event.data.drill_id, ordering.command_of(event)
             waited = Waited(
                 "drill",
                 event,
                 lambda: outcome.of_halt(
-                    opened.desk, drill_id, command, now_ns(), _findings(opened)
+                    opened.desk, drill_id, command, opened.clock.now_ns(), ordering.findings(opened)
                 ),
-                lambda: outcome.of_silence(opened.desk, drill_id, now_ns()),
+                lambda: outcome.of_silence(opened.desk, drill_id, opened.clock.now_ns()),
             )
             told = await ordering.order(desk, opened, [waited], seconds)
             halts = opened.desk.halts
@@ -381,6 +219,6 @@ def drill(
                     halts.sequence,
                 )
                 told += await ordering.order(desk, opened, [lift], seconds)
-            return finish(told, now_ns(), output)
+            return finish(told, opened.clock.now_ns(), output)
 
     return run(work())

@@ -17,7 +17,7 @@ from operations.cli.ordering import Desk, KeyFile, Seconds, Waited
 from operations.cli.outcomes import finish
 from operations.cli.output import CANNOT, PROVEN, Output, Text, headline, run, write_json
 from operations.cli.scopes import FIRM_NAME
-from operations.clock import now_ns, parse_rfc3339, rfc3339
+from operations.clock import parse_rfc3339, rfc3339
 from operations.errors import Rejected
 from operations.events.commands import CosignCommanded, ResumeCommanded
 from operations.events.halts import Treatment
@@ -78,7 +78,7 @@ def resume(
         async with ordering.line(desk) as opened:
             await opened.read(*FOLDED)
             seen = opened.desk.halts.sequence
-            rows = board.rows(opened.desk, now_ns())
+            rows = board.rows(opened.desk, opened.clock.now_ns())
             chosen = [each for each in rows if _is_meant(each, name)]
             if not chosen:
                 return await _nothing(desk, opened, name, rows, output)
@@ -91,7 +91,9 @@ def resume(
                 asked(desk, opened, halt_ids, how, muted_until, why, seen)
                 for halt_ids in _commands(chosen)
             ]
-            return finish(await ordering.order(desk, opened, waited, seconds), now_ns(), output)
+            return finish(
+                await ordering.order(desk, opened, waited, seconds), opened.clock.now_ns(), output
+            )
 
     return run(work())
 
@@ -110,7 +112,9 @@ def asked(
     `seen` is the last message of the stream on which the person's decision rests.
     """
     name = desk.person.name
-    event = orders_of_people.resume(name, halt_ids, treatment, muted_until, reason, seen)
+    event = orders_of_people.resume(
+        name, halt_ids, treatment, muted_until, reason, seen, opened.clock.now_ns()
+    )
     return _waited("resume", opened, event, event.data.resume_id, halt_ids)
 
 
@@ -245,14 +249,17 @@ def cosign(
             if wish.lifted_at is not None:
                 return _lifted_already(resume_id, output)
             halt_ids, asker = halt_ids_of(wish), wish.resume.signer
-            _show_agreement(wish.resume, board.rows(opened.desk, now_ns()), halt_ids)
+            _show_agreement(wish.resume, board.rows(opened.desk, opened.clock.now_ns()), halt_ids)
             if not asking.confirmed("COSIGN", confirm, f"agree with {asker}"):
                 return CANNOT
             why = asking.reason_of(reason, needed=True)
             payload = wish.resume.order.payload.encode()
-            event = orders_of_people.cosign(desk.person.name, resume_id, payload, why)
+            at_ns = opened.clock.now_ns()
+            event = orders_of_people.cosign(desk.person.name, resume_id, payload, why, at_ns)
             waited = _waited("cosign", opened, event, resume_id, halt_ids)
-            return finish(await ordering.order(desk, opened, [waited], seconds), now_ns(), output)
+            return finish(
+                await ordering.order(desk, opened, [waited], seconds), opened.clock.now_ns(), output
+            )
 
     return run(work())
 

@@ -28,7 +28,7 @@ from operations.cli.output import (
     write_json,
 )
 from operations.cli.tables import show
-from operations.clock import monotonic_ns, now_ns
+from operations.clock import monotonic_ns
 from operations.errors import OperationsError, Rejected
 from operations.events.orders import GateRejected
 from operations.halt import board
@@ -84,7 +84,7 @@ def halts(*, watch: Flag = False, output: Output = "table") -> int:
 
 def view_of(line: HaltLine) -> View:
     """Return everything that the board shows, as it is now."""
-    at_ns, clock_ns = now_ns(), monotonic_ns()
+    at_ns, clock_ns = line.clock.now_ns(), monotonic_ns()
     return View(
         halts=board.rows(line.desk, at_ns),
         waiting=board.waiting(line.desk, at_ns),
@@ -161,7 +161,7 @@ def why(name: str, /, *, output: Output = "table") -> int:
 
 
 def _answer_why(name: str, place: Place, line: HaltLine, output: Output) -> int:
-    at_ns = now_ns()
+    at_ns = line.clock.now_ns()
     episodes = line.desk.halts.over(place.strategy_id, place.fund_id)
     rows = tuple(board.row(line.desk, each, at_ns) for each in episodes)
     states = halts_shown.systems(line, monotonic_ns())

@@ -14,12 +14,13 @@ from operations.adapters.orders_of_people import Person
 from operations.cli import bus, fleet
 from operations.cli.outcomes import Told
 from operations.cli.output import complain
-from operations.clock import now_ns
 from operations.config import Nats, Settings
 from operations.errors import Denied, OperationsError, Retryable
 from operations.events.base import Event, EventT, encode
 from operations.events.commands import Command as Order
-from operations.halt import board
+from operations.events.commands import HaltCommanded
+from operations.events.findings import FindingRaised
+from operations.halt import board, outcome
 from operations.halt.outcome import Command, Outcome, Progress
 from operations.halt.registry import Registry
 
@@ -65,6 +66,24 @@ def command_of(event: Event) -> Command:
     return Command(event.event_id, sha256(encode(event)).hexdigest())
 
 
+def halt_waited(opened: HaltLine, event: HaltCommanded) -> Waited:
+    """Return a halt with the question whether it holds and who obeys it."""
+    halt_id, command = event.data.halt_id, command_of(event)
+    return Waited(
+        "halt",
+        event,
+        lambda: outcome.of_halt(
+            opened.desk, halt_id, command, opened.clock.now_ns(), findings(opened)
+        ),
+        lambda: outcome.of_silence(opened.desk, halt_id, opened.clock.now_ns()),
+    )
+
+
+def findings(opened: HaltLine) -> list[FindingRaised]:
+    """Return what the halt workers found, as far as it was heard."""
+    return list(opened.findings.values())
+
+
 @asynccontextmanager
 async def line(desk: Desk) -> AsyncIterator[HaltLine]:
     """Give a line that hears the answers from now on and has not read anything."""
@@ -91,7 +110,7 @@ async def held(opened: HaltLine) -> list[str] | None:
     except OperationsError as error:
         complain("!", f"what is halted now cannot be read: {error}", "yellow")
         return None
-    return [summary(each) for each in board.rows(opened.desk, now_ns())]
+    return [summary(each) for each in board.rows(opened.desk, opened.clock.now_ns())]
 
 
 def the(what: str) -> str:

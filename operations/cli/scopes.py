@@ -1,11 +1,21 @@
 """What a name on the command line means: a strategy, a fund, the firm, or paper accounts."""
 
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
 from operations.errors import Rejected
 from operations.events.base import Environment
 from operations.halt.registry import Registry
 from operations.halt.state import FIRM, Scope
 
 FIRM_NAME = "firm"
+Level = Annotated[
+    Literal["strategy", "fund", "firm"] | None,
+    Parameter(
+        help="What the id is, where it could be both or nobody can look.", show_default=False
+    ),
+]
 
 
 def resolve(name: str, level: str | None, registry: Registry | None) -> tuple[Scope, ...]:

@@ -155,3 +155,20 @@ async def test_who_cannot_read_the_halts_lifts_none(firm):
     ):
         said = await run(firm, "cmd", *arguments)
         assert (said.code, "cannot connect to NATS" in said.err) == (2, True)
+
+
+async def test_a_computer_whose_clock_is_minutes_off_lifts_all_the_same(
+    firm, monkeypatch, tmp_path
+):
+    late = tmp_path / "late"
+    late.mkdir()
+    (late / "sitecustomize.py").write_text(
+        "import time\n_real = time.time_ns\ntime.time_ns = lambda: _real() - 20 * 60 * 10**9\n"
+    )
+    async with firm.working() as workers:
+        await ready(*workers)
+        await halt(firm, "h-alpha", "FUND_HALT", fund_id="alpha")
+        command = mts(firm)
+        command.settings["PYTHONPATH"] = str(late)
+        said = await asyncio.to_thread(command, "cmd", "resume", "alpha", *WHY)
+        assert said.code == 0, said.out + said.err
