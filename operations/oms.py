@@ -23,7 +23,7 @@ from msgspec import Struct
 from operations.adapters import judge, oms_link, roster_files, wire
 from operations.adapters.credentials import nats_url
 from operations.adapters.judge import Judge, RosterWatch
-from operations.adapters.oms_cancels import OrderSystem
+from operations.adapters.oms_cancels import OrderSystem, end_tasks
 from operations.adapters.oms_duties import Duties, Voice
 from operations.adapters.oms_file import FileHalts
 from operations.adapters.oms_flatten import Flattener
@@ -159,9 +159,7 @@ class Oms:
         """Stop, and close the gate for good."""
         self.gate.hold("BOOTING", "BLOCK_ALL", "the order system is stopping")
         self._sentinel.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         await self._duties.close()
 
     async def opened(self) -> None:
@@ -181,6 +179,7 @@ class Oms:
         if self.gate.lapsed:
             why.append(f"no lease: {self._lease.problem or 'no heartbeat came in time'}")
             mode = mode or "REDUCE_ONLY"
+        why += filter(None, (self._duties.problem, self._duties.canceller.problem))
         newest = list(halts.active.values())[-HELD_AT_MOST:]
         self._reports += 1
         return Report(
@@ -239,8 +238,7 @@ class Oms:
                     raise Retryable(f"sending failed: {sending.exception()!r}")
         finally:
             self._client = None
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            await end_tasks(sending)
 
     async def _read(self, client: WireClient, reader: Reader) -> None:
         deliveries = await reader.read(MOST_AT_ONCE, READ_SECONDS)

@@ -17,6 +17,7 @@ from operations.halt.book import Open, Order
 AGAIN_NS = NANOSECONDS
 AGAIN_AT_MOST_NS = 30 * NANOSECONDS
 TICK_SECONDS = 0.02
+CANCEL_AGAIN_SECONDS = 0.2
 
 
 class OrderSystem(Protocol):
@@ -34,6 +35,21 @@ class OrderSystem(Protocol):
         After a restart it may be asked for again. An order id is sent once in its life: an order
         system that has sent it before, in any run, sends nothing.
         """
+
+
+async def end_tasks(*tasks: "asyncio.Task[None]") -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: `asyncio.wait_for` of Python 3.11 passes over a cancel that comes in the
+    moment in which what it waits for is done.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        done, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
+        for task in done:
+            task.cancelled() or task.exception()  # seen, so that nobody is warned of it
 
 
 class Cancels(Struct, kw_only=True):
@@ -87,10 +103,7 @@ class Canceller:
 
     async def close(self) -> None:
         """Stop everything."""
-        tasks = tuple(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*self._tasks.values())
 
     async def _run(self, cancels: Cancels) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from operations.adapters.oms_cancels import Canceller, Cancels, OrderSystem
+from operations.adapters.oms_cancels import Canceller, Cancels, OrderSystem, end_tasks
 from operations.adapters.oms_link import Outbox
 from operations.adapters.oms_memory import HeardHalt, Memory, MemoryFile
 from operations.clock import monotonic_ns, now_ns
@@ -26,6 +26,7 @@ from operations.halt.verdicts import HALTED, Denial
 Via = Literal["core", "stream", "snapshot", "file"]
 Which = Literal["increasing", "all"]
 REFUSALS_KEPT = 1000
+CLOSE_SECONDS = 1.0
 UNPROTECTED = "unprotected"  # name of the cancels after a long time without a lease
 
 
@@ -57,9 +58,13 @@ class Voice:
 
 
 class Duties:
-    """Everything that one order system owes to a halt. For the event loop only."""
+    """Everything that one order system owes to a halt. For the event loop only.
+
+    `problem` says what failed last, for example a disk that is full; empty while nothing did.
+    """
 
     def __init__(self, gate: Gate, memory: MemoryFile, voice: Voice, system: OrderSystem) -> None:
+        self.problem = ""
         self.voice = voice
         self.canceller = Canceller(system, gate.is_open)
         self._gate = gate
@@ -200,16 +205,19 @@ class Duties:
         """Do something in a task that is kept until it is done."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._did)
 
     async def close(self) -> None:
         """Finish writing and stop everything else."""
         await self.canceller.close()
-        async with self._writing:
-            pass
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+        await end_tasks(*self._tasks)
+
+    def _did(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.problem = f"what had to be done or remembered for a halt failed: {error!r}"
 
     def _with_blocking(self, memory: Memory, halt_id: str) -> Memory:
         """Return the memory with one more halt acknowledged, and without what is over."""

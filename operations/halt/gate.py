@@ -60,8 +60,7 @@ class Gate(Tracked):
         self.halts = Halts()
         self._verdicts = cast("dict[tuple[str, str], Verdict]", self.halts.verdicts)
         self.registry = Registry()
-        self.denied = 0
-        self.errors = 0
+        self.denied = self.errors = 0
         self.holds: dict[Hold, tuple[Mode, str]] = {}
         self._own = own_scope(oms_id)
         self._clock = clock

@@ -1,0 +1,254 @@
+"""What went wrong elsewhere does not here: the pitfalls of order systems under a halt, by name."""
+
+import asyncio
+from decimal import Decimal
+
+import msgspec
+import pytest
+from halting import Firm, envelope, halt_order, resume_order, times
+from oms_cases import (
+    ACCOUNT,
+    Floor,
+    account,
+    acknowledged,
+    code,
+    leased,
+    order,
+    register,
+    strategy,
+    trading,
+)
+from support import eventually
+from test_oms_trust import publish, requested
+
+from operations.events.commands import FlattenCommanded, FlattenOrder
+from operations.halt.book import Order
+
+pytestmark = pytest.mark.integration
+
+ACKNOWLEDGED = "mts.v1.operations.halt.acknowledged.>"
+
+
+@pytest.fixture
+def firm(nats_server) -> Firm:
+    return Firm(nats_server)
+
+
+def with_cancels(halt_id: str, which: str = "all", mode: str = "BLOCK_ALL"):
+    event = requested(halt_id)
+    data = msgspec.structs.replace(event.data, cancel_orders=which, mode=mode)
+    return msgspec.structs.replace(event, data=data)
+
+
+def flatten(halt_id: str, *accounts: str) -> FlattenCommanded:
+    data = FlattenOrder(halt_id=halt_id, account_ids=accounts, reason="drill", **times())
+    return FlattenCommanded(**envelope(halt_id, fund_id="alpha", environment="paper"), data=data)
+
+
+async def test_pitfall_1_a_cancel_path_that_raises_neither_opens_the_gate_nor_ends_the_cancels(
+    firm, tmp_path
+):
+    await register(firm)
+    floor = Floor()
+    async with firm.working(), trading(firm, tmp_path, floor) as (oms, _):
+        await leased(oms)
+        assert code(floor.trade(order("a"))) == "send"
+        floor.fails = 1
+        await publish(firm, with_cancels("h-1"), firm.signer("service-halt"))
+        await eventually(lambda: floor.canceled == ["a"], 10, "it is repeated until it works")
+        assert code(floor.trade(order("b"))) == "FIRM_HALTED"
+        assert {halt_id for _, halt_id in floor.cancels_asked} == {"h-1"}
+
+
+async def test_pitfall_2_what_cannot_be_folded_closes_the_gate(firm, tmp_path):
+    await register(firm)
+    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
+        await leased(oms)
+        oms.gate.halts.request = None  # a mistake of ours, in the middle of a halt
+        await publish(firm, requested("h-1"), firm.signer("service-halt"))
+        await eventually(lambda: "GATE_ERROR" in oms.gate.holds, message="it closes")
+        assert code(floor.trade(order("a"))) == "GATE_ERROR"
+
+
+async def test_pitfall_3_a_restart_does_not_do_a_flatten_twice(firm, tmp_path):
+    await register(firm)
+    floor = Floor()
+    command = flatten("h-1", ACCOUNT)
+    async with firm.working(), firm.connected("operator") as person:
+        await person.listen(ACKNOWLEDGED)
+        async with trading(firm, tmp_path, floor) as (oms, _):
+            oms.gate.position(ACCOUNT, "AAPL", Decimal(7))
+            oms.gate.position(ACCOUNT, "MSFT", Decimal(-3))
+            await leased(oms)
+            assert code(floor.trade(order("resting", symbol="MSFT"))) == "send"
+            await person.send(halt_order("h-1", "FUND_HALT", fund_id="alpha"), "operator")
+            await acknowledged(person, "oms-1", "BLOCKING", halt_id="h-1")
+            await person.send(command, "operator")
+            await acknowledged(person, "oms-1", "FLAT", halt_id="h-1")
+            assert floor.canceled == ["resting"]
+            assert len(floor.sent) == 3
+            assert {line.position for line in oms.gate.lines([ACCOUNT])} == {Decimal(0)}
+        async with trading(firm, tmp_path, floor) as (oms, _):
+            oms.gate.position(ACCOUNT, "AAPL", Decimal(7))  # as if the books were wrong
+            await leased(oms)
+            assert len(floor.sent) == 3
+            assert code(floor.trade(order("more"))) == "FUND_HALTED"
+
+
+async def test_a_flatten_of_an_account_that_is_not_paper_is_refused_and_does_nothing(
+    firm, tmp_path
+):
+    await register(firm)
+    await register(
+        firm, account("acc-live", "alpha", "live"), strategy("s-live", "alpha", ("acc-live",))
+    )
+    async with (
+        firm.working(),
+        trading(firm, tmp_path) as (oms, floor),
+        firm.connected("operator") as person,
+    ):
+        oms.gate.position("acc-live", "AAPL", Decimal(7))
+        await leased(oms)
+        await person.listen(ACKNOWLEDGED)
+        await person.send(halt_order("h-1", "FUND_HALT", fund_id="alpha"), "operator")
+        await acknowledged(person, "oms-1", "BLOCKING", halt_id="h-1")
+        await person.send(flatten("h-1", ACCOUNT, "acc-live"), "operator")
+        said = await acknowledged(person, "oms-1", "REFUSED", halt_id="h-1")
+        assert "not paper" in said["data"]["reason"]
+        assert floor.sent == []
+
+
+async def test_pitfall_6_an_exit_and_a_trailing_stop_pass_where_only_reducing_passes(
+    firm, tmp_path
+):
+    await register(firm)
+    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
+        oms.gate.position(ACCOUNT, "AAPL", Decimal(10))
+        await leased(oms)
+        stop = order("stop", side="sell", stop_price=Decimal(90))
+        assert code(floor.trade(stop)) == "send"
+        await publish(
+            firm, with_cancels("h-1", "increasing", "REDUCE_ONLY"), firm.signer("service-halt")
+        )
+        await eventually(lambda: "h-1" in oms.gate.halts.active, message="halted")
+        trailing = msgspec.structs.replace(stop, kind="amend", stop_price=Decimal(95))
+        assert code(oms.gate.check(trailing)) == "accept"
+        assert code(oms.gate.check(trailing)) == "send"
+        assert floor.canceled == []
+
+
+async def test_pitfall_7_what_the_venue_takes_late_in_a_halted_scope_is_canceled_too(
+    firm, tmp_path
+):
+    await register(firm)
+    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
+        await leased(oms)
+        await publish(firm, with_cancels("h-1"), firm.signer("service-halt"))
+        await eventually(lambda: "h-1" in oms.gate.halts.active, message="halted")
+        late = order("late")
+        floor.at_venue["late"] = late
+        oms.gate.restore(late, late.quantity)
+        await eventually(lambda: floor.canceled == ["late"], message="canceled")
+
+
+async def test_pitfall_7_cancels_go_on_after_the_lift_until_the_venue_has_confirmed(firm, tmp_path):
+    await register(firm)
+    async with (
+        firm.working(),
+        trading(firm, tmp_path) as (oms, floor),
+        firm.connected("operator") as person,
+    ):
+        await leased(oms)
+        await person.listen(ACKNOWLEDGED)
+        assert code(floor.trade(order("a"))) == "send"
+        floor.refuses_cancels = True
+        event = with_cancels("h-1")
+        data = msgspec.structs.replace(event.data, level="FUND_HALT")
+        event = msgspec.structs.replace(event, fund_id="alpha", data=data)
+        await publish(firm, event, firm.signer("service-halt"))
+        await acknowledged(person, "oms-1", "CANCEL_SENT", halt_id="h-1")
+        await eventually(lambda: oms.gate.halts.stored("h-1"), message="stored")
+        await person.send(resume_order("r-1", "h-1"), "operator")
+        await eventually(lambda: code(floor.trade(order("b"))) == "send", message="lifted")
+        floor.refuses_cancels = False  # pitfall 20: a closed market has opened
+        await acknowledged(person, "oms-1", "CANCEL_CONFIRMED", halt_id="h-1")
+        assert floor.canceled == ["a"], "what was opened after the lift stays"
+
+
+async def test_pitfall_9_an_emulated_stop_that_waited_meets_the_gate_when_it_triggers(
+    firm, tmp_path
+):
+    await register(firm)
+    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
+        await leased(oms)
+        stop = order("stop", stop_price=Decimal(110))
+        assert code(oms.gate.check(stop)) == "accept"
+        await publish(firm, requested("h-1"), firm.signer("service-halt"))
+        await eventually(lambda: "h-1" in oms.gate.halts.active, message="halted")
+        assert code(oms.gate.check_and_send(stop, lambda: floor._send(stop))) == "FIRM_HALTED"
+        assert floor.sent == []
+
+
+async def test_pitfall_10_nothing_public_turns_the_gate_off(firm, tmp_path):
+    fields = {name for name in Order.__struct_fields__ if "bypass" in name or "force" in name}
+    assert not fields
+    async with trading(firm, tmp_path) as (oms, _):
+        public = {name for name in dir(oms) if not name.startswith("_")}
+        assert public == {"gate", "opened", "problem", "refused", "report"}
+
+
+async def test_pitfall_17_a_cancel_waits_for_nobody(firm, tmp_path):
+    async with trading(firm, tmp_path) as (oms, _):
+        assert code(oms.gate.check(Order(order_id="x", kind="cancel"))) == "send"
+
+
+async def test_pitfall_18_a_strategy_that_nobody_registered_does_not_trade(firm, tmp_path):
+    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
+        await leased(oms)
+        assert code(floor.trade(order("a"))) == "UNKNOWN_STRATEGY"
+        await register(firm)
+        await eventually(lambda: code(floor.trade(order("b"))) == "send", message="registered")
+
+
+async def test_the_file_halt_blocks_without_a_bus_and_is_lifted_by_people_only(firm, tmp_path):
+    await register(firm)
+    (tmp_path / "HALT").write_text("the feed handler writes nonsense")
+    firm.nats.kill()
+    async with trading(firm, tmp_path) as (oms, floor):
+        assert code(floor.trade(order("a"))) in ("BOOTING", "FILE_HALT")
+        await eventually(lambda: oms._memory.now.file, message="remembered")
+        halt_id = oms._memory.now.file.halt_id
+    await asyncio.to_thread(firm.nats.start)
+    async with firm.working(), firm.connected("operator") as person:
+        await person.listen(ACKNOWLEDGED)
+        async with trading(firm, tmp_path) as (oms, floor):
+            await eventually(lambda: oms.gate.halts.stored(halt_id), 20, "the stream has it")
+            assert halt_id in oms.gate.halts.active
+            assert code(floor.trade(order("b"))) == "FILE_HALT"
+            (tmp_path / "HALT").unlink()
+            await eventually(lambda: not oms.gate.holds, message="the file is gone")
+            denial = floor.trade(order("c"))
+            assert (denial.code, denial.halt_id) == ("OMS_HALTED", halt_id)
+            await person.send(resume_order("r-1", halt_id), "operator")
+            await eventually(lambda: code(floor.trade(order("d"))) == "send", 10, "lifted")
+            await eventually(lambda: oms._memory.now.file is None, message="forgotten")
+        async with trading(firm, tmp_path) as (oms, floor):
+            await leased(oms)
+            assert code(floor.trade(order("e"))) == "send"
+
+
+async def test_a_file_that_appears_while_it_trades_blocks_within_a_moment_and_is_said(
+    firm, tmp_path
+):
+    await register(firm)
+    async with (
+        firm.working(),
+        trading(firm, tmp_path) as (oms, floor),
+        firm.connected("operator") as person,
+    ):
+        await leased(oms)
+        await person.listen(ACKNOWLEDGED)
+        (tmp_path / "HALT").touch()
+        await eventually(lambda: code(floor.trade(order("a"))) == "FILE_HALT", 2, "it blocks")
+        said = await acknowledged(person, "oms-1", "BLOCKING", via="file")
+        assert said["strategy_id"] == "oms.oms-1"
