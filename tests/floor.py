@@ -242,6 +242,15 @@ class Floor:
             lambda: self.opened(oms_id, since_ns, 1 << 63), seconds, f"{oms_id} opens positions"
         )
 
+    async def holds(self, account_ids: Sequence[str], seconds: float = SECONDS) -> None:
+        """Wait until every order system has positions in some of these accounts."""
+
+        def everywhere() -> bool:
+            tapes = {oms_id: list(read_tape(self.tape(oms_id))) for oms_id in OMS_IDS}
+            return all(History([], tapes).held(oms_id, account_ids) for oms_id in OMS_IDS)
+
+        await eventually(everywhere, seconds, "every order system holds something")
+
     def sent(self, oms_id: str) -> int:
         """Return how many orders went to the venue."""
         path = self.tape(oms_id)

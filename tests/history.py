@@ -148,6 +148,24 @@ class History:
             state.apply(line)
         return found
 
+    def held(self, oms_id: str, account_ids: Iterable[str]) -> int:
+        """Return how many positions an order system has open in accounts, by its tape."""
+        state, accounts = PaperState(oms_id, Delays(1, 1)), set(account_ids)
+        for line in self.tapes[oms_id]:
+            state.answers(line.at_ns)
+            state.apply(line)
+        return sum(held != 0 for (owner, _), held in state.positions.items() if owner in accounts)
+
+    def exits(self) -> int:
+        """Return how many orders of flattens went to a venue."""
+        sent = 0
+        for tape in self.tapes.values():
+            exits = {
+                line.ticket.order_id for line in tape if isinstance(line, Wanted) and line.exit_of
+            }
+            sent += sum(isinstance(line, Sent) and line.order_id in exits for line in tape)
+        return sent
+
     def lifted_alone(self) -> list[str]:
         """Lifts that lack the orders of people, and firm halts that one person lifted."""
         wrong = []

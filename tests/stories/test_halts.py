@@ -111,7 +111,7 @@ INJURIES = (
 @pytest.mark.parametrize("injure", INJURIES, ids=lambda injure: injure.__name__)
 async def test_a_halt_a_cancel_a_flatten_and_a_resume_survive_an_injury_at_each_step(floor, injure):
     floor.start_all()
-    await floor.trading()
+    await floor.holds(PAPER, seconds=40)
     # A halt.
     halt_id = await floor.halt(SOUTH)
     await injure(floor)
@@ -132,4 +132,5 @@ async def test_a_halt_a_cancel_a_flatten_and_a_resume_survive_an_injury_at_each_
     await floor.trading(seconds=60)
     history = await floor.history()
     assert history.problems() == []
+    assert history.exits() >= len(OMS_IDS)
     assert len(history.of(HaltLifted)) == 1

@@ -118,7 +118,7 @@ async def test_clocks_that_are_wrong_by_minutes_change_nothing(floor, tmp_path, 
     floor.start_oms("oms-1", PYTHONPATH=skewed)
     for oms_id in OTHERS:
         floor.start_oms(oms_id)
-    await floor.trading()
+    await floor.holds(PAPER, seconds=40)
     halt_id = await floor.halt(SOUTH)
     await floor.acknowledged(halt_id)
     await floor.order(orders_of_people.flatten("operator", halt_id, "south", PAPER, "a story"))
@@ -201,7 +201,7 @@ async def test_the_file_halt_stops_an_order_system_without_nats_and_its_removal_
 
 async def test_a_halt_during_a_flatten_waits_for_nothing_and_frees_nothing(floor):
     floor.start_all()
-    await floor.trading()
+    await floor.holds(PAPER, seconds=40)
     halt_id = await floor.halt(SOUTH)
     await floor.order(orders_of_people.flatten("operator", halt_id, "south", PAPER, "a story"))
     firm_id = await floor.halt(FIRM)
