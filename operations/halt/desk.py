@@ -335,6 +335,9 @@ class Desk:
     def _touching(self, wish: Wish, requests: list[Request]) -> Iterator[Request]:
         episodes = [self.halts.stored(each) for each in halt_ids_of(wish)]
         known = [each for each in episodes if each is not None]
-        for request in requests:
-            if any(touches(request, each) for each in known) or len(known) < len(episodes):
+        for each in requests:
+            # One id for two scopes stops the firm, whichever of them this request named.
+            merged = self.halts.stored(each.halt_id)
+            request = each if merged is None else each._replace(scope=merged.scope)
+            if any(touches(request, episode) for episode in known) or len(known) < len(episodes):
                 yield request

@@ -289,8 +289,9 @@ class Firm(RuleBasedStateMachine):
         self.passed_ns += seconds * SECOND
 
     @precondition(lambda self: self.captured)
-    @rule(data=st.data())
-    def a_thief_publishes_a_lift_of_his_own(self, data):
+    @rule(data=st.data(), seconds=st.sampled_from([0, 0, 0, 601]))
+    def a_thief_publishes_a_lift_of_his_own(self, data, seconds):
+        self.passed_ns += seconds * SECOND
         resumes = [each for each in self.captured if each.subject.endswith("resume")]
         resume = data.draw(st.sampled_from(resumes[-3:]))
         orders = [resume]

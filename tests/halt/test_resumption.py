@@ -205,6 +205,17 @@ def test_a_halt_that_came_before_the_resume_was_stored_and_was_not_seen_ends_it(
     only(floor.resume("h1", resume_id="r2", as_of_sequence=floor.sequence), HaltLifted)
 
 
+def test_a_request_that_widens_a_halt_to_the_firm_ends_every_open_request(floor):
+    floor.tell(halt_command("h1"))
+    floor.tell(halt_command("h2", Scope("STRATEGY_HALT", "other")))
+    floor.sequence += 1
+    asked = ask(resume_command("h2"), "alice", floor.sequence, floor.now)
+    floor.desk.hear(asked)
+    floor.publish([requested("h1", FUND, event_id="another-scope")])
+    assert floor.desk.halts.active["h1"].scope == FIRM
+    only(floor.wait(), ResumeDenied)
+
+
 def test_a_drill_does_not_end_an_open_request(floor):
     firm_resume(floor)
     floor.tell(drill_command())
