@@ -8,6 +8,7 @@ from limit_events import MINUTE_NS, Feed, halting, kinds
 from operations.clock import rfc3339
 from operations.events.portfolio import NavMarked, NetAssetValue
 from operations.halt.latch import Cause
+from operations.halt.policy import judge
 
 pytestmark = pytest.mark.unit
 
@@ -73,6 +74,7 @@ def test_the_final_mark_of_a_day_needs_no_confirmation_because_none_will_come(fe
     (raised,) = halting(feed.nav("92.16", start="96", final=True))
     assert kinds([raised]) == [("daily_loss", "raised")]
     assert raised.data.evidence[0].rows == 1
+    assert judge(raised, 1).halts
 
 
 def test_twice_the_limit_needs_no_confirmation_and_a_cent_less_does(feed):
@@ -199,7 +201,26 @@ def test_warnings_come_at_half_three_quarters_and_nine_tenths_once_a_day(feed):
 
 
 def test_one_bad_mark_warns_of_nothing(feed):
-    assert marks(feed, "97", "100", "97", "100") == []
+    assert marks(feed, "97", "100", "97", "100", "97", "97", "100") == []
+
+
+def test_a_good_mark_between_two_drawdowns_starts_the_count_anew(feed):
+    only_drawdown(feed)
+    assert halting(marks(feed, "89", "100", "89", "100", "89", "89", "100")) == []
+
+
+def test_a_limit_that_changes_counts_from_the_next_mark_on(feed):
+    assert halting(marks(feed, "99", "97", "97", "97")) == []
+    feed.fund(daily="3", drawdown="2")
+    said = halting(marks(feed, "97", "97", "97"))
+    assert [check for check, _ in kinds(said)] == ["drawdown", "daily_loss"]
+
+
+def test_an_end_of_day_that_changes_counts_from_the_next_mark_on(feed):
+    marks(feed, "95", "95")
+    feed.fund(day_end_time="10:03")  # the marks so far were of the day that ends then
+    feed.pass_minutes(1)
+    assert halting(feed.nav("91", start="95")) == []
 
 
 def test_a_day_roll_neither_lifts_nor_clears_a_daily_loss(feed):
