@@ -23,7 +23,7 @@ CODE = sorted(
 TESTS = sorted(file.relative_to(ROOT) for file in (ROOT / "tests").rglob("*.py"))
 BENCH = sorted(file.relative_to(ROOT) for file in (ROOT / "bench").rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_MODULE, LONGEST_LINE = 60, 400, 100
-LONGEST_RUNBOOK = 30
+LONGEST_RUNBOOK = 35
 # It is handed to auditors as one file, with signatures, trees and formats in it: it cannot be
 # divided, so it alone may be longer.
 LONGER_MODULES = {Path("operations/audit/standalone.py"): 500}

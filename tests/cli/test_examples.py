@@ -12,7 +12,7 @@ from operations.cli.reference import HELP_ARGUMENTS
 
 pytestmark = pytest.mark.unit
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
-SHELL = re.compile(r"\s(?:\||>|2>|&&).*|\$\(.*?\)")
+SHELL = re.compile(r"\s(?:\||<|>|2>|&&).*|\$\(.*?\)")
 EXAMPLE = re.compile(r"^\s*Example: (mts .*?)\n\n", re.MULTILINE | re.DOTALL)
 
 
@@ -27,7 +27,7 @@ def helps(group: App) -> list[str]:
 
 
 def examples() -> list[str]:
-    text = PAGE.read_text()
+    text = PAGE.read_text().replace("\\\n", " ")
     typed = re.findall(r"^mts .*$", text, re.MULTILINE)
     return typed + [each for doc in helps(app) for each in EXAMPLE.findall(doc)]
 
