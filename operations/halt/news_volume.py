@@ -32,6 +32,7 @@ TAIL_OF_A_NAME = 1e-3  # the same for one name, which is only asked whether it t
 BREADTH = 0.4  # part of the held names that has to take part
 FEWEST_NAMES = 2
 CONFIRMING_MINUTES = 3
+BLIND = "no position.snapshotted said what is held, so news about it stops nothing"
 UNREACHABLE = 1_000_000  # stories in one hour
 BEATS_MISSED = 3
 LONGEST_HASH = 128
@@ -45,6 +46,7 @@ class NewsVolume:
         place = Place(check=NEWS, scope=FIRM)
         self.latch = Latch(place, needed=CONFIRMING_MINUTES)
         self._again = Notice(place)
+        self._blind = Notice(place, ordinal=1)
         self._held: dict[tuple[str | None, str | None], frozenset[str]] = {}
         self._beats: dict[str, tuple[int, float]] = {}
         self._hours: deque[int] = deque(maxlen=TRAILING_HOURS)
@@ -72,7 +74,7 @@ class NewsVolume:
         hour = at_ns // HOUR_NS
         if hour < self._hour:
             return []
-        said = self._reach(hour, cause)
+        said = self._reach(hour, cause) + self._blind.say(None if self._held else BLIND, cause)
         named = self._held_names().intersection(found.tickers)
         headline = found.headline_hash[:LONGEST_HASH]
         if not named or headline in self._told:

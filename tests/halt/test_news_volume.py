@@ -125,6 +125,15 @@ def test_the_same_headline_told_again_is_one_story(feed):
     assert halting(feed.said) == []
 
 
+def test_stories_before_anybody_said_what_is_held_are_noted_once():
+    feed = Newsfeed()
+    said = feed.story("AAPL") + feed.story("KO")
+    assert kinds(said) == [("news_aggregate", "raised")]
+    assert said[0].data.halt_level is None
+    feed.hold()
+    assert kinds(feed.story("KO")) == [("news_aggregate", "cleared")]
+
+
 def test_a_feed_that_gives_no_sign_of_life_stops_nobody(feed):
     feed.pass_minutes(10)
     said = []
