@@ -5,30 +5,16 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from oms_cases import ACCOUNT, FUND, REGISTERED, STRATEGY, account, code, order, strategy
+from gate_cases import Clock, halt, held, lift, open_gate, passes
+from oms_cases import ACCOUNT, STRATEGY, account, code, order, strategy
 
 from operations.errors import Rejected
-from operations.events.actions import ActionRequest
-from operations.events.halts import Halt, HaltLifted, HaltRequested, Lift
 from operations.halt.book import Order
 from operations.halt.gate import Gate
-from operations.halt.restrictions import MINUTE_NS, restriction
-from operations.halt.state import FIRM, Fact, Scope
+from operations.halt.state import FIRM, Scope
 from operations.halt.verdicts import HALTED, own_scope
 
 pytestmark = pytest.mark.unit
-
-AT = "2026-11-20T20:00:00Z"
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.ns = 1
-
-    def __call__(self) -> int:
-        return self.ns
 
 
 @pytest.fixture
@@ -38,45 +24,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def gate(clock) -> Gate:
-    """An open gate that knows two funds."""
-    opened = Gate("oms-1", clock)
-    for event in REGISTERED:
-        opened.register(event)
-    opened.unhold("BOOTING")
-    opened.renew(10**18)
-    return opened
-
-
-def halt(gate, halt_id="h-1", level="STRATEGY_HALT", mode="BLOCK_ALL", sequence=1, **ids):
-    if not ids and level != "FIRM_HALT":
-        ids = {"strategy_id": STRATEGY} if level == "STRATEGY_HALT" else {"fund_id": FUND}
-    data = Halt(halt_id=halt_id, level=level, mode=mode, reason_code="MANUAL", requested_by="risk")
-    event = HaltRequested(
-        event_id=halt_id, timestamp=AT, actor="halt", subject_id=halt_id, data=data, **ids
-    )
-    return gate.request(Fact(event, sequence, 0, ""))
-
-
-def lift(gate, *halt_ids, sequence=99):
-    data = Lift(
-        halt_ids=halt_ids,
-        resume_id="r",
-        treatment="CLEARED",
-        remaining_halt_ids=(),
-        signed_by=("risk",),
-    )
-    event = HaltLifted(event_id="l", timestamp=AT, actor="halt", subject_id="r", data=data)
-    return gate.lift(Fact(event, sequence, 0, ""))
-
-
-def passes(gate, wanted: Order) -> str:
-    """Ask twice as an order system does; returns the code of the first denial, or "send"."""
-    first = gate.check(wanted)
-    return code(first) if code(first) != "accept" else code(gate.check(wanted))
-
-
-def held(gate, quantity: str, symbol: str = "AAPL") -> None:
-    gate.position(ACCOUNT, symbol, Decimal(quantity))
+    return open_gate(clock)
 
 
 def test_an_order_is_counted_when_it_is_accepted_and_asked_about_again_before_it_is_sent(gate):
@@ -353,47 +301,6 @@ def test_an_exit_does_not_pass_a_gate_that_does_not_know_the_halts(gate):
     gate.permit_exit("h-1", ACCOUNT, "AAPL")
     gate.hold("BOOTING", "BLOCK_ALL", "another stream")
     assert passes(gate, order("exit", side="sell", exit_of="h-1")) == "BOOTING"
-
-
-def action(kind: str, scope: str = "strategy", scope_id: str = STRATEGY, **more) -> ActionRequest:
-    return ActionRequest(
-        action_id="act-1",
-        episode="e",
-        kind=kind,
-        scope=scope,
-        scope_id=scope_id,
-        ack_deadline=AT,
-        **more,
-    )
-
-
-@pytest.mark.parametrize("kind", ["cooldown", "shadow"])
-def test_a_cooldown_and_a_shadow_let_only_what_reduces_pass_until_their_end(gate, clock, kind):
-    held(gate, "10")
-    gate.restrict(restriction(action(kind), 1000))
-    assert passes(gate, order("a")) == kind.upper()
-    assert passes(gate, order("b", "10", side="sell")) == "send"
-    clock.ns = 1000
-    assert passes(gate, order("c")) == "send"
-
-
-def test_a_throttle_counts_orders_of_any_minute_and_never_refuses_what_reduces(gate, clock):
-    held(gate, "10")
-    asked = action("throttle", "fund", FUND, orders_per_minute_at_most=2)
-    gate.restrict(restriction(asked, None))
-    assert [passes(gate, order(f"a{n}")) for n in range(3)] == ["send", "send", "THROTTLED"]
-    assert passes(gate, order("b", "1", side="sell")) == "send"
-    gate.restrict(restriction(asked, None))  # asked for twice: what was counted stays
-    clock.ns += MINUTE_NS - 1
-    assert passes(gate, order("c")) == "THROTTLED"
-    clock.ns += 1
-    assert passes(gate, order("d")) == "send"
-    assert gate.unrestrict("act-1")
-    assert passes(gate, order("e")) == "send"
-
-
-def test_an_action_that_is_not_the_gates_is_none_of_its_business():
-    assert restriction(action("hedge"), None) is None
 
 
 def test_open_orders_of_a_scope_are_told_apart_by_whether_they_may_increase(gate):
