@@ -193,6 +193,9 @@ class Settings(Section, frozen=True, kw_only=True):
     service_key_file: Annotated[
         str, _doc("Key this process signs its findings with; empty means it signs none.")
     ] = ""
+    person_key_file: Annotated[
+        str, _doc("Key that people sign commands with; empty means <home>/keys/operator.key.")
+    ] = ""
     stop_seconds: Annotated[float, _doc("How long `mts stop` asks before it kills.")] = 300.0
     nats: Nats = Nats()
     postgres: Postgres = Postgres()
@@ -221,6 +224,11 @@ class Settings(Section, frozen=True, kw_only=True):
     def service_key_path(self) -> Path:
         """Where the key is that this process signs its findings with."""
         return Path(self.service_key_file)
+
+    @property
+    def person_key_path(self) -> Path:
+        """Where the key is that the person at this computer signs commands with."""
+        return Path(self.person_key_file or self.path("keys", "operator.key"))
 
     @property
     def roster_path(self) -> Path:

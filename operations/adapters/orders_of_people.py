@@ -39,7 +39,6 @@ from operations.signing.message import Signer
 from operations.signing.roster import Roster
 
 VALID_SECONDS = 600
-KEY_FILE = "operator.key"
 
 
 class Person(NamedTuple):
@@ -55,11 +54,11 @@ class Person(NamedTuple):
 
 
 def person(settings: Settings, nats: Nats, key: Path | None) -> Person:
-    """Return the person whose private key lies in a file, by default the operator of the fleet.
+    """Return the person whose private key lies in a file, by default that of the settings.
 
     Raises Rejected when the file is missing or others may read it.
     """
-    private = roster_files.read_private(key or settings.path("keys", KEY_FILE))
+    private = roster_files.read_private(key or settings.person_key_path)
     access = Access(
         url=nats.url,
         user=nats.user,

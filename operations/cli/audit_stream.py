@@ -160,7 +160,7 @@ def adopt_stream(
                 "✓", f"nothing to adopt: the log goes on with stream {planned.stream}", "green"
             )
             return PROVEN
-        private = roster_files.read_private(key_file or settings.path("keys", "operator.key"))
+        private = roster_files.read_private(key_file or settings.person_key_path)
         _print_plan(planned, log.origin)
         if not _is_confirmed(confirm):
             complain("?", "not confirmed, nothing was done", "yellow")

@@ -179,7 +179,7 @@ def publish_roster(
     file
         Signed roster; by default that of this fleet.
     key
-        Your private key; by default operator.key of this fleet.
+        Your private key; by default MTS_PERSON_KEY_FILE, else operator.key.
     seconds
         How long to wait for NATS.
     """

@@ -29,7 +29,7 @@ KeyFile = Annotated[
     Path | None,
     Parameter(
         name="--key",
-        help="Your private key; by default operator.key of this fleet.",
+        help="Your private key; by default MTS_PERSON_KEY_FILE, else operator.key.",
         show_default=False,
     ),
 ]

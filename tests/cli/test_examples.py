@@ -49,3 +49,13 @@ def test_every_audit_command_says_its_exit_codes_and_shows_an_example(name):
     text = app["audit"][name].default_command.__doc__
     assert "Example: mts audit" in text
     assert "Exit code 0" in text or name == "tail"
+
+
+@pytest.mark.parametrize(
+    "name", ["halt", "cancel-all", "flatten-paper", "resume", "cosign", "drill"]
+)
+def test_every_command_of_people_says_its_word_its_exit_codes_and_an_example(name):
+    text = app["cmd"][name].default_command.__doc__
+    assert re.search(r"asks for the\s+word [A-Z]+", text)
+    assert re.search(r"Exit\s+codes?", text)
+    assert f"Example: mts cmd {name}" in text
