@@ -31,6 +31,8 @@ NAME = "halt"
 TICK_SECONDS = 0.2
 CONNECT_AGAIN_SECONDS = 0.25
 RENEW_SECONDS = 60.0
+IN_A_ROW = 16  # stored messages that are folded before what was heard gets its turn
+BACKLOG = 50  # messages not looked at from which on this worker counts as busy
 DAY_NS = 86_400 * NANOSECONDS
 SUBJECTS = (
     "mts.v1.operations.finding.*.*",
@@ -84,6 +86,7 @@ class Loop:
     ) -> None:
         self._runtime, self._metrics = runtime, runtime.once(Metrics)
         self._bus, self._decider, self._follower, self._pulse = bus, decider, follower, pulse
+        self._unread = 0
         self._heard: asyncio.Queue[tuple[Received, int]] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -109,9 +112,12 @@ class Loop:
         decider = self._decider
         while True:
             found = await self._follower.read()
-            for delivery in found:
+            for number, delivery in enumerate(found):
                 with suppress(Rejected):  # a subject that is no text is no event
                     await decider.handle(judge.stored(delivery))
+                self._unread = len(found) - number
+                if number % IN_A_ROW == 0:
+                    await asyncio.sleep(0)  # what is heard does not wait for what is read
             if found and decider.folded:
                 await decider.due()
             if not found and not decider.folded and await self._follower.at_end():
@@ -128,7 +134,11 @@ class Loop:
 
     async def _tick(self) -> None:
         while True:
+            began_ns = monotonic_ns()
             await asyncio.sleep(TICK_SECONDS)
+            late = (monotonic_ns() - began_ns) / NANOSECONDS - TICK_SECONDS
+            backlog = self._heard.qsize() + self._unread + self._follower.waiting
+            self._pulse.busy = late > TICK_SECONDS or backlog > BACKLOG
             self._decider.refresh_roster()
             await self._decider.due()
             self._metrics.note(self._decider, self._bus, self._pulse)

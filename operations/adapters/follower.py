@@ -33,6 +33,11 @@ class Follower:
         self._created_ns = 0
         self._reading = False
 
+    @property
+    def waiting(self) -> int:
+        """How many messages have arrived and were not read yet."""
+        return self._reader.waiting
+
     async def read(self, wait_seconds: float = 0.2) -> Sequence[Delivery]:
         """Return the next messages, none when nothing came in time or the stream does not answer.
 

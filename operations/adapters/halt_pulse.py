@@ -29,10 +29,12 @@ class Pulse:
 
     def __init__(self, settings: Settings, client: WireClient, bus: HaltBus) -> None:
         self.stream: Stream = "unreachable"
+        self.busy = False  # whether this worker is behind with its own work
         self._settings, self._client, self._bus = settings, client, bus
         self._worker = f"halt-{settings.halt.instance}"
         self._run = uuid.uuid4().hex
         self._count = 0
+        self._last_sequence: int | None = None
         self._since_ns = now_ns()
         self._since = monotonic_ns()
 
@@ -41,8 +43,14 @@ class Pulse:
         found = await stream_probe.probe(self._client, self._settings.nats.stream, self._worker)
         if found.server_ns is not None:
             decider.server_ahead_ns = found.server_ns - now_ns()
-        if found.stream != self.stream:
-            self.stream = found.stream
+        before, self._last_sequence = self._last_sequence, found.last_sequence
+        state = found.stream
+        if found.silent and self.busy:
+            return  # the answers wait behind what this worker has not looked at yet
+        if found.silent and before is not None and (found.last_sequence or 0) > before:
+            state = "ok"  # slow because it has much to store, and stores it
+        if state != self.stream:
+            self.stream = state
             self._since_ns, self._since = decider.now_ns, monotonic_ns()
         halt = self._settings.halt
         lasts = (monotonic_ns() - self._since) / NANOSECONDS

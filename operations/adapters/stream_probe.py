@@ -30,10 +30,14 @@ class Probed(NamedTuple):
     """What the stream is good for, and the server's own time, None when it gave none.
 
     The time is in ns since 1970: JetStream's times come from that clock, whatever ours says.
+    `silent` says that an answer did not come in time, which may also be our own fault, or that the
+    stream has much to store; `last_sequence` shows whether it does, None when that is not known.
     """
 
     stream: Stream
     server_ns: int | None
+    silent: bool
+    last_sequence: int | None
 
 
 async def probe(client: WireClient, stream: str, who: str) -> Probed:
@@ -44,7 +48,9 @@ async def probe(client: WireClient, stream: str, who: str) -> Probed:
         _ask(client, f"$JS.API.STREAM.INFO.{stream}", None),
     )
     server_ns = parse_rfc3339(info["ts"]) if info and "ts" in info else None
-    return Probed(_state(refused, stored, info), server_ns)
+    last_sequence = info["state"]["last_seq"] if info and "state" in info else None
+    silent = None in (refused, stored, info)
+    return Probed(_state(refused, stored, info), server_ns, silent, last_sequence)
 
 
 def _state(

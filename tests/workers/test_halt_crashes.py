@@ -7,6 +7,7 @@ import signal
 import msgspec
 import pytest
 from halting import HALTS, REQUESTED, Firm, WorkerProcess, halt_order, loss, ready
+from pipeline import fill, orders
 from support import NatsHandle, eventually
 
 from operations.clock import now_ns, rfc3339
@@ -201,6 +202,19 @@ async def test_a_stream_that_takes_nothing_for_too_long_reduces_the_firm(nats_se
         await person.hears(REQUESTED, mode="REDUCE_ONLY", level="FIRM_HALT")
         await eventually(lambda: any(beat.get("stream") == "full" for _, beat in person.heard))
         assert not workers[0].conditions.ready
+
+
+async def test_a_stream_that_has_much_to_store_is_slow_and_not_frozen(nats_server):
+    firm = Firm(nats_server, frozen_seconds=0.1)
+    async with firm.working() as workers, firm.connected("operator") as person:
+        await ready(*workers)
+        await person.listen(HALTS)
+        await fill(firm.nats, orders(8000))
+        await person.send(halt_order("h1"), "operator")
+        await person.hears(REQUESTED, halt_id="h1")
+        assert {event["data"]["halt_id"] for name, event in person.heard if name == REQUESTED} == {
+            "h1"
+        }
 
 
 async def test_with_the_setting_off_a_full_stream_reduces_nobody(nats_server):
