@@ -210,9 +210,7 @@ class Desk:
         check = halt.requested_by if halt.rule_version is not None else ""
         cause = event.causation_id or ""
         evidence[event.event_id] = Evidence(cause, check, halt.statistic, place)
-        if not new:
-            self._revisit(halt.halt_id)
-        else:
+        if new:
             self.coverage.request(fact)
             self._settle(halt.halt_id)
             if fact.sequence is not None and not known:
