@@ -252,3 +252,19 @@ async def test_a_file_that_appears_while_it_trades_blocks_within_a_moment_and_is
         await eventually(lambda: code(floor.trade(order("a"))) == "FILE_HALT", 2, "it blocks")
         said = await acknowledged(person, "oms-1", "BLOCKING", via="file")
         assert said["strategy_id"] == "oms.oms-1"
+
+
+async def test_after_a_minute_without_a_halt_worker_it_asks_to_cancel_what_is_not_protective(
+    firm, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("operations.oms.UNPROTECTED_NS", 0)  # the minute is over at once
+    await register(firm)
+    async with trading(firm, tmp_path) as (oms, floor):
+        oms.gate.position(ACCOUNT, "AAPL", Decimal(10))
+        async with firm.working():
+            await leased(oms)
+            assert code(floor.trade(order("opens"))) == "send"
+            assert code(floor.trade(order("closes", side="sell"))) == "send"
+            assert floor.canceled == []
+        await eventually(lambda: floor.canceled == ["opens"], 6, "canceled")
+        assert floor.cancels_asked == [("opens", "")]
