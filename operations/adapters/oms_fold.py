@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from operations.adapters.judge import Judge, Received, level_of
+from operations.adapters.judge import Judge, Received, level_of, rights
 from operations.adapters.oms_duties import Duties, Via
 from operations.adapters.oms_flatten import Flattener
 from operations.adapters.oms_link import BusClock, Outbox
@@ -165,7 +165,7 @@ class Fold:
         handle = self._kinds.get(type(event))
         if handle is None:
             return
-        judged = self._judge.ask(received)
+        judged = self._judge.judge(event, received, rights(event))
         via: Via = "core" if received.sequence is None else "stream"
         heard = Heard(judged.fact, judged.member.name, via, received_ns)
         if self.live or not isinstance(event, CancelAllCommanded | FlattenCommanded):
