@@ -272,14 +272,14 @@ class Desk:
 
     def _hear_finding(self, event: Judged, ask: Ask) -> None:
         finding, fact = event.data, ask.fact
-        if fact.sequence is not None:
-            first = self.findings.get(event.event_id, fact.sequence)
-            self.findings[event.event_id] = min(fact.sequence, first)
         if finding.check == OWN_CHECK:
             self._hear_own(event)
             return
         if policy.rule_of(finding.check) is None:
-            return
+            return  # it may stop nothing, and there may be millions of it
+        if fact.sequence is not None:
+            first = self.findings.get(event.event_id, fact.sequence)
+            self.findings[event.event_id] = min(fact.sequence, first)
         observed = self._observed.setdefault((finding.check, finding.episode), [])
         one = (parse_rfc3339(finding.looked_at), event.event_id, policy.seen(event))
         if one not in observed:
