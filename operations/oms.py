@@ -57,7 +57,7 @@ TURN_SECONDS = 0.05
 RECONNECT_SECONDS = 0.25
 READ_SECONDS = 0.5
 UNPROTECTED_NS = 60 * NANOSECONDS
-MOST_AT_ONCE = 256  # messages folded before the order path gets its turn
+MOST_AT_ONCE = 64  # messages folded before the order path gets its turn
 
 
 class OmsConfig(Struct, frozen=True, kw_only=True):

@@ -34,6 +34,10 @@ class BusClock:
         """Return ns since 1970; before the bus told anything by the clock of this machine."""
         return monotonic_ns() + self._offset_ns
 
+    def set(self, bus_ns: int) -> None:
+        """Take the time that the bus gave just now."""
+        self._offset_ns, self._known = bus_ns - monotonic_ns(), True
+
     def saw(self, bus_ns: int) -> None:
         """Take a time that the bus gave to something that has happened already."""
         offset_ns = bus_ns - monotonic_ns()
@@ -52,7 +56,7 @@ async def stream_state(client: WireClient, stream: str, clock: BusClock) -> Stre
     """Ask for the stream and set the clock by the answer. Raises Retryable."""
     answer: dict[str, Any] = msgspec.json.decode(await request(client, f"STREAM.INFO.{stream}"))
     if "ts" in answer:
-        clock.saw(parse_rfc3339(answer["ts"]))
+        clock.set(parse_rfc3339(answer["ts"]))
     return StreamState(parse_rfc3339(answer["created"]), int(answer["state"]["last_seq"]))
 
 

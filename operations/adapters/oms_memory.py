@@ -15,6 +15,8 @@ from msgspec import Struct
 from operations.errors import Corrupted
 from operations.events.halts import HaltReason, Level, Mode
 
+HALTS_KEPT = 5_000  # whose deeds are remembered; commands expire long before as many more came
+
 
 class HeardHalt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A halt that is obeyed without being in the stream, as far as is known."""
@@ -102,6 +104,9 @@ class MemoryFile:
         """Note that something is about to be done; False when it was done or begun before."""
         if self.was_done(halt_id, deed):
             return False
-        deeds = (*self.now.done.get(halt_id, ()), deed)
-        self.change(done={**self.now.done, halt_id: deeds})
+        known = dict(self.now.done)
+        known[halt_id] = (*known.pop(halt_id, ()), deed)
+        while len(known) > HALTS_KEPT:
+            del known[next(iter(known))]
+        self.change(done=known)
         return True

@@ -134,20 +134,22 @@ class Gate(Tracked):
             changed = self.registry.take(event)
             if before and before != self.registry.fund_of(name):
                 former = {*self._former.get(name, ()), before}
-                self._former[name] = tuple(fund for fund in sorted(former) if self._halted(fund))
+                self._former[name] = tuple(
+                    fund for fund in sorted(former) if ("FUND_HALT", fund) in self._verdicts
+                )
             return changed
 
     def hold(self, code: Hold, mode: Mode, words: str) -> None:
         """Stop the whole order system for a reason of its own."""
         with self._lock:
-            self.holds[code] = (mode, words)
-            self._judge_holds()
+            if self.holds.get(code) != (mode, words):
+                self._set_holds({**self.holds, code: (mode, words)})
 
     def unhold(self, code: Hold) -> None:
         """End a reason of its own; the halts hold on."""
         with self._lock:
-            self.holds.pop(code, None)
-            self._judge_holds()
+            if code in self.holds:
+                self._set_holds({name: one for name, one in self.holds.items() if name != code})
 
     def renew(self, until_ns: int) -> None:
         """Let the order system open positions until a time of the gate's clock.
@@ -385,10 +387,8 @@ class Gate(Tracked):
         funds = (order.fund_id, *self._former.get(order.strategy_id, ()))
         return scope.id in funds or self.registry.fund_of(order.strategy_id) == scope.id
 
-    def _halted(self, fund_id: str) -> bool:
-        return Scope("FUND_HALT", fund_id) in self.halts.verdicts
-
-    def _judge_holds(self) -> None:
+    def _set_holds(self, holds: dict[Hold, tuple[Mode, str]]) -> None:
+        self.holds = holds  # never changed in place: others read it without the lock
         self._denials.clear()
         obstacles: list[Obstacle] = [(mode, code, "") for code, (mode, _) in self.holds.items()]
         self._strictest = max(obstacles, key=lambda one: STRICTNESS[one[0]], default=None)
