@@ -33,11 +33,25 @@ from operations.halt.signoff import Trust
 DECISIONS = "mts.v1.operations.halt."
 HALTS = f"{DECISIONS}>"
 REFUSALS = "mts.v1.operations.finding.halt.*"
-RESUMES = "mts.v1.operations.command.resume"
-COSIGNS = "mts.v1.operations.command.cosign"
 ROSTERS = "mts.v1.operations.roster.published"
 SIGNALS = (HEARTBEAT, f"{REPORT}.*")
-FOLDED = (HALTS, REFUSALS, RESUMES, COSIGNS, ROSTERS)
+# What decides whether something is halted is read from the beginning, ...
+STATE = (
+    f"{DECISIONS}requested",
+    f"{DECISIONS}lifted",
+    f"{DECISIONS}resume_denied",
+    "mts.v1.operations.command.resume",
+    "mts.v1.operations.command.cosign",
+    ROSTERS,
+)
+# ... and how far it is obeyed only from the oldest halt on that still holds.
+PROGRESS = (
+    f"{DECISIONS}activated",
+    f"{DECISIONS}acknowledged.*",
+    f"{DECISIONS}resume_requested",
+    f"{DECISIONS}cosigned",
+    REFUSALS,
+)
 LOOK_SECONDS = 0.25
 LEAVE_SECONDS = 0.5
 CLOCK_SECONDS = 1.0
@@ -63,11 +77,12 @@ class HaltLine:
         self.heartbeats: dict[str, tuple[Heartbeat, int]] = {}
         self._client = client
         self._stream = stream_name
+        self._begin = 1  # where reading begins on what was not read yet
         self._next: dict[str, int] = {}
         self._heard: asyncio.Queue[Received] = asyncio.Queue()
 
     async def hear(self, *patterns: str) -> None:
-        """Hear subjects live from now on; `until` takes what arrives."""
+        """Hear subjects live from now on; `until` takes what arrives and what is stored then."""
         for subject in patterns:
             await self._client.subscribe_raw(subject, self._receive)
         # nats-py flushes before what it has buffered, so only a second answer comes after it.
@@ -76,29 +91,29 @@ class HaltLine:
         # Times are judged by the clock of the bus; where it does not say, by that of this computer.
         with suppress(OperationsError):
             async with limit(CLOCK_SECONDS):
-                await oms_link.stream_state(self._client, self._stream, self.clock)
+                state = await oms_link.stream_state(self._client, self._stream, self.clock)
+                self._begin = state.last_sequence + 1
 
-    def begin_at(self, sequence: int, *patterns: str) -> None:
-        """Let `read` begin at a place in the stream, where nothing before it is asked for."""
-        for pattern in patterns:
-            self._next[pattern] = sequence
+    def begin_at(self, sequence: int) -> None:
+        """Take also what is stored from a place in the stream on, and was not read yet."""
+        self._begin = sequence
 
-    async def read(self, *patterns: str) -> None:
-        """Take what the stream holds on these subjects and was not read before, in its order."""
-        groups = await asyncio.gather(*(self._read(pattern) for pattern in patterns))
-        together = [received for group in groups for received in group]
-        for received in sorted(together, key=lambda each: each.sequence or 0):
-            self._judge(received)
+    async def catch_up(self) -> None:
+        """Take everything from which follows what is halted now. Raises Retryable."""
+        self._next |= dict.fromkeys(STATE, 1)
+        await self._read(STATE)
+        halts = self.desk.halts
+        held = [each.first_sequence for each in halts.active.values() if each.first_sequence]
+        self._next |= dict.fromkeys(PROGRESS, min(held, default=halts.sequence + 1))
+        await self._read(PROGRESS)
 
-    async def until(
-        self, done: Callable[[], bool], seconds: float, patterns: tuple[str, ...] = ()
-    ) -> bool:
-        """Take what is heard, and what the stream gets on `patterns`, until it is done.
+    async def until(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Take what is heard, and what the stream gets, until it is done.
 
         Returns False when the time is over first. A stream that does not answer ends nothing.
         """
         deadline = monotonic_ns() + int(seconds * NANOSECONDS)
-        polling = asyncio.create_task(self._poll(patterns))
+        polling = asyncio.create_task(self._poll())
         try:
             while not done():
                 left = (deadline - monotonic_ns()) / NANOSECONDS
@@ -113,21 +128,30 @@ class HaltLine:
         finally:
             polling.cancel()
 
-    async def _poll(self, patterns: tuple[str, ...]) -> None:
+    async def _poll(self) -> None:
         """Read again and again; a stream that does not answer must not keep what is heard."""
-        while patterns:
+        while True:
             with suppress(Retryable):
-                await self.read(*patterns)
+                await self._read((*STATE, *PROGRESS))
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _read(self, pattern: str) -> list[Received]:
-        found = []
-        first = self._next.get(pattern, 1)
-        async for received in stored.following(self._client, self._stream, pattern, first):
-            found.append(received)
-            assert received.sequence is not None
-            self._next[pattern] = received.sequence + 1
-        return found
+    async def _read(self, patterns: tuple[str, ...]) -> None:
+        """Take what the stream holds on these subjects and was not read before, in its order.
+
+        Either all that was found is taken or, when this is cancelled, nothing.
+        """
+        groups = await asyncio.gather(*(self._read_one(pattern) for pattern in patterns))
+        together = [received for group in groups for received in group]
+        for received in sorted(together, key=lambda each: each.sequence or 0):
+            self._judge(received)
+        for pattern, group in zip(patterns, groups, strict=True):
+            if group:
+                self._next[pattern] = (group[-1].sequence or 0) + 1
+
+    async def _read_one(self, pattern: str) -> list[Received]:
+        first = self._next.get(pattern, self._begin)
+        found = stored.following(self._client, self._stream, pattern, first)
+        return [received async for received in found]
 
     def _receive(self, subject: bytes, _reply: bytes, headers: bytes, data: bytes) -> None:
         with suppress(Rejected):

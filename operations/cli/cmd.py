@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from cyclopts import App
 
 from operations.adapters import orders_of_people
-from operations.adapters.halt_line import HALTS, HaltLine
+from operations.adapters.halt_line import HaltLine
 from operations.cli import asking, cmd_orders, cmd_resume, ordering, scopes
 from operations.cli.asking import Confirm, Reason
 from operations.cli.ordering import Desk, KeyFile, Seconds, Waited
@@ -208,7 +208,7 @@ def drill(
             told = await ordering.order(desk, opened, [waited], seconds)
             halts = opened.desk.halts
             # A lift names what was looked at, so the halt has to be read from the stream first.
-            if await opened.until(lambda: bool(halts.stored(drill_id)), seconds, (HALTS,)):
+            if await opened.until(lambda: bool(halts.stored(drill_id)), seconds):
                 lift = cmd_resume.asked(
                     desk,
                     opened,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from operations.adapters import orders_of_people
-from operations.adapters.halt_line import FOLDED, HaltLine
+from operations.adapters.halt_line import HaltLine
 from operations.cli import asking, ordering
 from operations.cli.asking import Confirm, Reason
 from operations.cli.ordering import Desk, KeyFile, Seconds, Waited
@@ -76,7 +76,7 @@ def resume(
     async def work() -> int:
         desk = ordering.begin(key)
         async with ordering.line(desk) as opened:
-            await opened.read(*FOLDED)
+            await opened.catch_up()
             seen = opened.desk.halts.sequence
             rows = board.rows(opened.desk, opened.clock.now_ns())
             chosen = [each for each in rows if _is_meant(each, name)]
@@ -240,7 +240,7 @@ def cosign(
     async def work() -> int:
         desk = ordering.begin(key)
         async with ordering.line(desk) as opened:
-            await opened.read(*FOLDED)
+            await opened.catch_up()
             wish = opened.desk.wishes.get(resume_id)
             if wish is None or wish.resume is None:
                 raise Rejected(

@@ -12,7 +12,7 @@ from rich.live import Live
 
 from operations.adapters import halt_line, halt_view
 from operations.adapters import wire as wires
-from operations.adapters.halt_line import FOLDED, HALTS, SIGNALS, HaltLine
+from operations.adapters.halt_line import HALTS, SIGNALS, HaltLine
 from operations.adapters.log_queries import Found
 from operations.cli import access, bus, fleet, halts_shown
 from operations.cli.halts_shown import View
@@ -72,7 +72,7 @@ def halts(*, watch: Flag = False, output: Output = "table") -> int:
         settings = fleet.load()
         async with halt_line.opened(settings, bus.nats(settings, "operator")) as line:
             await line.hear(HALTS, *SIGNALS)
-            await line.read(*FOLDED)
+            await line.catch_up()
             await line.until(lambda: _everybody_spoke(line), SIGNAL_SECONDS)
             if watch:
                 await _watch(line, output)
@@ -116,10 +116,10 @@ async def _watch(line: HaltLine, output: Output) -> None:
             if now != before:
                 write_json(found, output)
             before = now
-            await line.until(lambda: False, REFRESH_SECONDS, FOLDED)
+            await line.until(lambda: False, REFRESH_SECONDS)
     with Live(halts_shown.render(view_of(line)), auto_refresh=False, screen=True) as live:
         while True:
-            await line.until(lambda: False, REFRESH_SECONDS, FOLDED)
+            await line.until(lambda: False, REFRESH_SECONDS)
             live.update(halts_shown.render(view_of(line)), refresh=True)
 
 
@@ -144,7 +144,7 @@ def why(name: str, /, *, output: Output = "table") -> int:
             known = await halt_view.registry(client, nats.stream)
         async with halt_line.opened(settings, nats) as line:
             await line.hear(HALTS, *SIGNALS)
-            await line.read(*FOLDED)
+            await line.catch_up()
             await line.until(lambda: _everybody_spoke(line), SIGNAL_SECONDS)
         place = _registered(name, known) or _halted(name, line) or await _order(name)
         if place is None:

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 from cyclopts import Parameter
 
 from operations.adapters import halt_line, halt_view, orders_of_people, wire
-from operations.adapters.halt_line import FOLDED, HALTS, REFUSALS, HaltLine, Sent
+from operations.adapters.halt_line import HALTS, REFUSALS, HaltLine, Sent
 from operations.adapters.orders_of_people import Person
 from operations.cli import bus, fleet
 from operations.cli.outcomes import Told
@@ -106,7 +106,7 @@ async def held(opened: HaltLine) -> list[str] | None:
     """Return what is halted now, a line each; None when that cannot be read in time."""
     try:
         async with halt_line.limit(LOOK_SECONDS):
-            await opened.read(*FOLDED)
+            await opened.catch_up()
     except OperationsError as error:
         complain("!", f"what is halted now cannot be read: {error}", "yellow")
         return None
@@ -155,7 +155,7 @@ async def send_first(
             await sent.send(event)
         try:
             opened = await stack.enter_async_context(line(desk))
-            opened.begin_at(await sent.settled(seconds) or 1, HALTS, REFUSALS)
+            opened.begin_at(await sent.settled(seconds) or 1)
         except OperationsError as error:
             complain("!", f"sent, but answers cannot be heard: {error}", "yellow")
             await sent.settled(seconds)
@@ -171,7 +171,7 @@ def _unheard() -> Outcome:
 async def _answers(
     opened: HaltLine, sent: Sent, waited: Sequence[Waited], seconds: float
 ) -> list[Told]:
-    await opened.until(lambda: _finished(sent, waited), seconds, (HALTS, REFUSALS))
+    await opened.until(lambda: _finished(sent, waited), seconds)
     return _all_told(sent, waited)
 
 
