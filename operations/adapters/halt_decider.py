@@ -208,7 +208,8 @@ class HaltDecider:
         order = SignedOrder(subject=event.subject, payload=payload, signature=judged.signature)
         ask = Ask(fact, judged.member.name, order)
         self.desk.hear(ask)
-        if self.folded or _halts_something(event):
+        # What is read before everything was read may have been answered further on.
+        if self.folded or (fact.sequence is None and _halts_something(event)):
             await self.publish(*manager.decide(self.desk, ask, self.now_ns))
         if not self.folded and not isinstance(event, HaltAcknowledged):
             self._unanswered[event.event_id] = ask

@@ -122,6 +122,31 @@ async def test_a_nats_server_that_comes_back_finds_the_halts_and_takes_new_ones(
             await eventually(lambda: holds(firm, {"h1", "h2"}), 20)
 
 
+async def test_a_worker_that_starts_again_says_nothing_that_was_said_before(firm):
+    async with firm.connected("operator") as person, firm.connected("limits") as limits:
+        async with firm.working() as workers:
+            await ready(*workers)
+            await limits.send(loss("alpha"), "service-limits")
+            await person.send(halt_order("h1"), "operator")
+            await eventually(lambda: two_are_stored(firm))
+            activated = "mts.v1.operations.halt.activated"
+            await eventually(lambda: counts(firm, activated, 2))
+        await person.listen(HALTS)
+        await person.listen(HEARTBEAT)
+        async with firm.working():
+            await eventually(lambda: any("active" in beat for _, beat in person.heard), 20)
+            await eventually(lambda: len(person.heard) >= 2, 20)
+        assert {name for name, _ in person.heard} == {HEARTBEAT}
+
+
+async def counts(firm: Firm, subject: str, wanted: int) -> bool:
+    return len(await firm.stored(subject)) == wanted
+
+
+async def two_are_stored(firm: Firm) -> bool:
+    return len(await requested(firm)) == 2
+
+
 async def holds(firm: Firm, halt_ids: set[str]) -> bool:
     return await firm.active() == halt_ids
 
