@@ -122,7 +122,8 @@ async def test_a_nats_server_that_comes_back_finds_the_halts_and_takes_new_ones(
             await eventually(lambda: holds(firm, {"h1", "h2"}), 20)
 
 
-async def test_a_worker_that_starts_again_says_nothing_that_was_said_before(firm):
+@pytest.mark.parametrize("instance", [1, 2])  # the second one has no journal of it
+async def test_a_worker_that_starts_later_says_nothing_that_was_said_before(firm, instance):
     async with firm.connected("operator") as person, firm.connected("limits") as limits:
         async with firm.working() as workers:
             await ready(*workers)
@@ -133,7 +134,7 @@ async def test_a_worker_that_starts_again_says_nothing_that_was_said_before(firm
             await eventually(lambda: counts(firm, activated, 2))
         await person.listen(HALTS)
         await person.listen(HEARTBEAT)
-        async with firm.working():
+        async with firm.working(instance):
             await eventually(lambda: any("active" in beat for _, beat in person.heard), 20)
             await eventually(lambda: len(person.heard) >= 2, 20)
         assert {name for name, _ in person.heard} == {HEARTBEAT}
