@@ -18,6 +18,7 @@ from operations.signing.roster import Body, Key, Member
 
 keys = App(name="keys", help="Make signing keys, and sign the roster that says who may do what.")
 keys.command(keys_roster.show)
+keys.command(keys_roster.add)
 keys.command(keys_roster.revoke)
 keys.command(keys_roster.publish_roster, name="publish-roster")
 

@@ -1,21 +1,23 @@
 """The roster in use: show it, revoke keys in it, publish it; and the table of roles."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from cyclopts import Parameter
 
 from operations.adapters import credentials, halt_view, orders_of_people, roster_files, wire
 from operations.cli import bus, fleet
 from operations.cli.output import CANNOT, PROVEN, Output, complain, headline, run, write_json
 from operations.cli.tables import write_table
-from operations.clock import now_ns, parse_rfc3339, rfc3339
-from operations.errors import Denied
+from operations.clock import NANOSECONDS, now_ns, parse_rfc3339, rfc3339
+from operations.errors import Denied, Rejected
 from operations.signing import roles as table
 from operations.signing import roster
 from operations.signing.keys import parse_public
-from operations.signing.roster import Key, Member, Roster
+from operations.signing.roster import Body, Key, Member, Roster
 
+DAY_SECONDS = 86_400
 COLOURS = {"valid": "green", "revoked": "red", "expired": "red"}
 
 
@@ -116,6 +118,70 @@ def _print_rights(known: Roster, member: Member) -> None:
         print(f"  may sign {right}")
 
 
+def add(
+    public: Path,
+    /,
+    *,
+    role: Annotated[tuple[str, ...], Parameter(negative=())],
+    days: int = 366,
+    file: Path | None = None,
+    root: Path | None = None,
+    to: Path | None = None,
+) -> int:
+    """Add a public key to the roster, for a new holder or as a further key of a known one.
+
+    Signs the next version of the roster with the root key; publish it then with `mts keys
+    publish-roster`. Exit code 0: written. 2: no such role, a key that is there, not the root key.
+
+    Example: mts keys add alice.vkey --role risk_manager
+
+    Parameters
+    ----------
+    public
+        File that `mts keys new` made; the name in it is the holder's.
+    role
+        Role of the holder from now on; may be given more than once. An order system has a role of
+        its own, as oms.oms-4, and so has a check, as check.vpin.
+    days
+        How long the key counts.
+    file
+        Signed roster; by default that of this fleet.
+    root
+        Private root key; by default root.key of this fleet.
+    to
+        Where the new roster goes; by default in place of the old one.
+    """
+
+    async def work() -> int:
+        if not role:
+            raise Rejected("a key without a role may sign nothing; say which: --role ROLE")
+        rights = {each: table.rights_of(each) for each in role}
+        key, at_ns = roster_files.read_public(public), now_ns()
+        until_ns = at_ns + days * DAY_SECONDS * NANOSECONDS
+        known = _read(file)
+        is_service = not set(role) & set(table.PEOPLE)
+        body = roster.with_key(known.body, key, rights, at_ns, until_ns, service=is_service)
+        place = _write(body, file, root, to)
+        words = f"{key.label} counts from roster version {body.version} on, {place}"
+        headline("✓", words, "green")
+        print("order systems and halt workers learn of it by `mts keys publish-roster`")
+        return PROVEN
+
+    return run(work())
+
+
+def _write(body: Body, file: Path | None, root: Path | None, to: Path | None) -> Path:
+    """Sign a roster, check it as every receiver does, and put it where it belongs."""
+    settings = fleet.load()
+    private = roster_files.read_private(root or settings.path("keys", "root.key"))
+    document = roster.sign(body, private)
+    public = roster_files.read_public(settings.root_key_path)
+    roster.verify(document, public, body.version, settings.environment)
+    place = to or file or settings.roster_path
+    credentials.write_private(place, document.decode())
+    return place
+
+
 def revoke(
     name: str,
     /,
@@ -147,15 +213,8 @@ def revoke(
     """
 
     async def work() -> int:
-        settings = fleet.load()
-        known = _read(file)
-        private = roster_files.read_private(root or settings.path("keys", "root.key"))
-        body = roster.revoked(known.body, name, now_ns(), key_id)
-        document = roster.sign(body, private)
-        public = roster_files.read_public(settings.root_key_path)
-        roster.verify(document, public, body.version, settings.environment)
-        place = to or file or settings.roster_path
-        credentials.write_private(place, document.decode())
+        body = roster.revoked(_read(file).body, name, now_ns(), key_id)
+        place = _write(body, file, root, to)
         headline("✓", f"{name} is revoked in roster version {body.version}, {place}", "green")
         print("order systems and halt workers learn of it by `mts keys publish-roster`")
         return PROVEN

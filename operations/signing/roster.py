@@ -143,6 +143,38 @@ def sign(body: Body, root: PrivateKey) -> bytes:
     return msgspec.json.encode(Document(msgspec.Raw(raw), message.header(signature))) + b"\n"
 
 
+def with_key(
+    body: Body,
+    key: PublicKey,
+    rights: dict[str, tuple[str, ...]],
+    from_ns: int,
+    until_ns: int,
+    *,
+    service: bool = False,
+) -> Body:
+    """Return the next version of a roster, in which a key counts in a time, in ns since 1970.
+
+    The key joins the others of the member of its name, or makes that member. `rights` are the
+    roles that the member has from now on, each with what it may sign. Raises Rejected for a key
+    that is there already.
+    """
+    at, until = rfc3339(from_ns), rfc3339(until_ns)
+    added = Key(public_key=str(key), valid_from=at, valid_until=until)
+    known = [member for member in body.members if member.name == key.name]
+    before = known[0] if known else Member(name=key.name)
+    if any(each.public_key == added.public_key for each in before.keys):
+        raise Rejected(f"{key.label} is in roster version {body.version} already; make a new key")
+    member = replace(before, service=service, roles=tuple(rights), keys=(*before.keys, added))
+    others = [each for each in body.members if each.name != key.name]
+    return replace(
+        body,
+        version=body.version + 1,
+        issued_at=at,
+        roles=body.roles | rights,
+        members=(*others, member),
+    )
+
+
 def revoked(body: Body, name: str, at_ns: int, key_id: str = "") -> Body:
     """Return the next version of a roster, in which keys of a member count no more.
 

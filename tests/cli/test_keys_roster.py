@@ -8,7 +8,7 @@ import pytest
 from commands import Command, assert_harmless
 
 from operations.adapters import accounts, halt_view, roster_files, wire
-from operations.cli import keys_roster
+from operations.cli import keys, keys_roster
 from operations.config import Nats, Settings
 from operations.signing import roles
 
@@ -70,6 +70,29 @@ def test_a_revoked_key_stops_counting_in_the_next_version_and_no_other(settings,
     assert read(settings).body.members[1].keys[0].revoked_at == at
     keys_roster.show("cosigner")
     assert "revoked" in capsys.readouterr().out
+
+
+def test_a_new_key_is_added_with_its_role_and_its_holder_may_then_do_that(settings, capsys):
+    keys.new("alice")
+    public = settings.path("keys", "alice.vkey")
+    assert keys_roster.add(public, role=("trader",)) == 0
+    capsys.readouterr()
+    keys_roster.show("alice")
+    shown = capsys.readouterr().out
+    assert "may halt the firm" in shown
+    assert "may resume" not in shown
+    assert keys_roster.add(public, role=("trader",)) == 2
+    keys.new("oms-4", service=True)
+    four = settings.path("keys", "oms-4.vkey")
+    assert keys_roster.add(four, role=("oms.oms-4",)) == 0
+    member = read(settings).body.members[-1]
+    assert (member.name, member.service, member.roles) == ("oms-4", True, ("oms.oms-4",))
+    keys.new("eve")
+    eve = settings.path("keys", "eve.vkey")
+    assert keys_roster.add(eve, role=()) == 2
+    assert keys_roster.add(eve, role=("king",)) == 2
+    assert "there is no role 'king'" in capsys.readouterr().err
+    assert read(settings).body.version == 3
 
 
 def test_revoking_what_is_not_there_changes_nothing(settings, capsys):

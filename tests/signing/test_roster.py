@@ -241,3 +241,19 @@ def test_only_a_key_that_is_there_can_be_revoked():
     for name, key_id in (("Carol", ""), ("Alice", BOB.public.key_id)):
         with pytest.raises(Rejected, match="has no key"):
             roster.revoked(body(), name, NOON, key_id)
+
+
+def test_a_key_joins_a_member_or_makes_one_and_is_never_there_twice():
+    carol = keys.private_key("Carol", b"c" * 32).public
+    rights = {"trader": (HALT,)}
+    after = roster.with_key(body(), carol, rights, NOON, NOON + DAY)
+    assert (after.version, after.members[-1].name, after.members[-1].roles) == (
+        8, "Carol", ("trader",),
+    )  # fmt: skip
+    second = keys.private_key("Carol", b"d" * 32).public
+    both = roster.with_key(after, second, {"oms.x": ("ops.x",)}, NOON, NOON + DAY, service=True)
+    assert len(both.members[-1].keys) == 2
+    assert (both.members[-1].service, both.roles["oms.x"]) == (True, ("ops.x",))
+    assert len(read(roster.sign(both, ROOT)).holders) == 4
+    with pytest.raises(Rejected, match="already"):
+        roster.with_key(both, carol, rights, NOON, NOON + DAY)
