@@ -143,7 +143,7 @@ class Book:
             )
         order = entry.order
         sums = self._sums_of(order.account_id, order.symbol)
-        if not isinstance(quantity, Decimal) or not quantity.is_finite() or quantity <= 0:
+        if not isinstance(quantity, Decimal) or not quantity.is_finite() or quantity <= ZERO:
             sums.position = None
             raise Rejected(
                 f"a fill of {quantity!r} of order {order_id!r}: the position in {order.symbol} is "

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from operations.events.halts import Mode
-from operations.halt.book import Order
+from operations.halt.book import ZERO, Order
 from operations.halt.registry import Place, Registry
 from operations.halt.state import Halts, Scope
 
@@ -61,8 +61,10 @@ def problem(order: Order) -> str:
     if order.side not in ("buy", "sell"):
         return f"{order.side!r} is no side; there are buy and sell"
     quantity = order.quantity
-    if not isinstance(quantity, Decimal) or not quantity.is_finite() or quantity <= 0:
+    if not isinstance(quantity, Decimal) or not quantity.is_finite() or quantity <= ZERO:
         return f"{quantity!r} is no quantity; it is a finite Decimal above 0"
+    if order.limit_price is None and order.stop_price is None:
+        return ""
     for price in (order.limit_price, order.stop_price):
         if price is not None and not (isinstance(price, Decimal) and price.is_finite()):
             return f"{price!r} is no price; it is a finite Decimal, or None"
