@@ -152,6 +152,21 @@ async def holds(firm: Firm, halt_ids: set[str]) -> bool:
     return await firm.active() == halt_ids
 
 
+async def test_a_server_that_says_nothing_for_a_while_halts_nobody_and_is_used_again(nats_server):
+    firm = Firm(nats_server, frozen_seconds=0.1)
+    async with firm.working() as workers:
+        await ready(*workers)
+        firm.nats.pause()
+        try:
+            await eventually(lambda: not workers[0].conditions.ready, 20, "it noticed")
+        finally:
+            firm.nats.resume()
+        await ready(*workers)
+        async with firm.connected("operator") as person:
+            await person.send(halt_order("h1"), "operator")
+            await eventually(lambda: holds(firm, {"h1"}), 20)
+
+
 async def test_halts_that_the_stream_lost_come_back_from_the_journal(firm):
     async with firm.working() as workers:
         await ready(*workers)
