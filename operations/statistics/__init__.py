@@ -1,0 +1,1 @@
+"""The statistics of the watchdogs: numbers in, numbers out, nothing remembered or looked up."""
