@@ -82,6 +82,29 @@ async def test_a_command_that_no_entitled_person_signed_moves_nothing_and_is_tol
     assert await firm.active() == set()
 
 
+async def test_a_flood_of_forgeries_is_told_so_often_and_no_more_and_delays_no_halt(firm):
+    async with firm.working() as workers, firm.connected("operator") as person:
+        await ready(*workers)
+        await person.listen(REQUESTED)
+        await person.listen(FINDINGS)
+        for number in range(200):
+            event = halt_order(f"forged-{number}")
+            await person.client.publish(event.subject, encode(event))
+        await person.send(halt_order("h1"), "operator")
+        await person.hears(REQUESTED, halt_id="h1")
+        await eventually(lambda: holds(firm, {"h1"}), 20)
+        await eventually(lambda: refused(firm, 60), 20, "they are told")
+        await person.send(halt_order("h2"), "operator")
+        await eventually(lambda: holds(firm, {"h1", "h2"}), 20)
+        assert await refused(firm, 60)
+
+
+async def refused(firm: Firm, count: int) -> bool:
+    """Whether so many refusals are stored."""
+    told = [event for event in await firm.stored(FINDINGS) if "not signed" in str(event.data)]
+    return len(told) == count
+
+
 async def test_nobody_cosigns_himself_and_a_replayed_command_moves_nothing(firm):
     async with firm.working() as workers, firm.connected("operator") as person:
         await ready(*workers)
