@@ -20,7 +20,7 @@ from operations.events.halts import HaltAcknowledged, HaltLifted, HaltRequested
 from operations.events.orders import OrderFilled, OrderPartiallyFilled
 from operations.events.positions import PositionChanged
 from operations.halt.state import Scope, scope_of
-from workers.paper_state import Delays, PaperState
+from workers.paper_state import PaperState
 from workers.paper_tape import AmendSent, Sent, Wanted, read_tape
 
 
@@ -114,7 +114,7 @@ class History:
         """Exits that made a position larger or turned it over, by the tape alone."""
         wrong = []
         for oms_id, tape in self.tapes.items():
-            state = PaperState(oms_id, Delays(1, 1))
+            state = PaperState(oms_id)
             held: dict[tuple[str, str], int] = {}
             exits: dict[str, tuple[str, str]] = {}
             for line in tape:
@@ -132,7 +132,7 @@ class History:
 
     def opened(self, oms_id: str, since_ns: int, until_ns: int) -> list[str]:
         """Orders sent between two times that could open a position or turn one over."""
-        state = PaperState(oms_id, Delays(1, 1))
+        state = PaperState(oms_id)
         wanted: dict[str, Wanted] = {}
         found = []
         for line in self.tapes[oms_id]:
@@ -150,7 +150,7 @@ class History:
 
     def held(self, oms_id: str, account_ids: Iterable[str]) -> int:
         """Return how many positions an order system has open in accounts, by its tape."""
-        state, accounts = PaperState(oms_id, Delays(1, 1)), set(account_ids)
+        state, accounts = PaperState(oms_id), set(account_ids)
         for line in self.tapes[oms_id]:
             state.answers(line.at_ns)
             state.apply(line)

@@ -15,7 +15,7 @@ from operations.halt.verdicts import Denial
 from operations.simulation.order_flow import Wish
 from operations.simulation.venue import Quote, Ticket
 from workers.paper_orders import Canceling, PaperOrder, ticket_of
-from workers.paper_state import Delays, PaperState, new_order
+from workers.paper_state import PaperState, new_order
 from workers.paper_tape import (
     AmendSent,
     AnyLine,
@@ -26,6 +26,7 @@ from workers.paper_tape import (
     Quoted,
     Sent,
     Session,
+    Started,
     Tape,
     Wanted,
 )
@@ -34,8 +35,8 @@ from workers.paper_tape import (
 class Desk:
     """The orders and positions of one order system. Call `look` first whenever time has passed."""
 
-    def __init__(self, oms_id: str, run: str, tape: Tape, gate: Gate, delays: Delays) -> None:
-        self._state = PaperState(oms_id, delays)
+    def __init__(self, oms_id: str, run: str, tape: Tape, gate: Gate) -> None:
+        self._state = PaperState(oms_id)
         self.scribe = self._state.scribe
         self._prefix = f"{oms_id}.{run}"
         self._count = 0
@@ -60,13 +61,17 @@ class Desk:
 
     # Time.
 
-    def restore(self, now_ns: int) -> None:
-        """Read the tape and tell the gate what is held and what is open."""
+    def restore(self, now_ns: int, request_ns: int, answer_ns: int) -> None:
+        """Read the tape and tell the gate what is held and what is open.
+
+        From now on a message to the venue and one from it takes so long, in ns, at least 1.
+        """
         for line in self._tape.read():
             self._state.answers(line.at_ns)
             self._state.apply(line)
         self._state.go_live(self._gate)
         self.look(now_ns)
+        self._write(Started(at_ns=self._now, request_ns=request_ns, answer_ns=answer_ns))
         for order in [each for each in self.orders.values() if each.stage == "queued"]:
             self._drop(order, Canceling("risk"))
         for _ in range(self._state.published):

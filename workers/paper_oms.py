@@ -17,7 +17,6 @@ from operations.halt.book import Order
 from operations.oms import Oms
 from operations.simulation.order_flow import OrderFlow
 from workers.paper_desk import Desk
-from workers.paper_state import Delays
 from workers.paper_tape import Tape
 from workers.runtime import Runtime
 
@@ -87,16 +86,14 @@ async def run(runtime: Runtime) -> None:
     """Trade and obey until the process is asked to stop."""
     settings = runtime.settings
     paper = settings.paper
-    venue_ns = MILLISECOND_NS * (paper.slow_ms if paper.mode == "slow" else paper.venue_ms)
+    venue_ns = MILLISECOND_NS * max(1, paper.slow_ms if paper.mode == "slow" else paper.venue_ms)
     system, tape = System(), Tape(settings.paper_path)
     configuration = library.configured(
         settings, paper.oms_id, settings.paper_path, hear=paper.mode != "deaf"
     )
     oms = Oms(configuration, system)
-    system.desk = Desk(
-        paper.oms_id, secrets.token_hex(4), tape, oms.gate, Delays(venue_ns, venue_ns)
-    )
-    system.desk.restore(now_ns())
+    system.desk = Desk(paper.oms_id, secrets.token_hex(4), tape, oms.gate)
+    system.desk.restore(now_ns(), venue_ns, venue_ns)
     publisher = Publisher(service_bus.access(settings), actor=paper.oms_id)
     try:
         async with oms, publisher:

@@ -4,7 +4,6 @@ One fold for both lives of a desk: while it trades, and while it reads its tape 
 while it trades is the gate told, because only then does it not know yet.
 """
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from operations.halt.gate import Gate
@@ -21,29 +20,23 @@ from workers.paper_tape import (
     Quoted,
     Sent,
     Session,
+    Started,
     Wanted,
 )
 
 RETRY_NS = 200_000_000  # until a cancel that the venue refused is sent again
 
 
-class Delays(Struct, frozen=True):
-    """Time that a message to the venue and one from it takes, in ns."""
-
-    request_ns: int
-    answer_ns: int
-
-
 class PaperState:
     """Orders, positions and the venue of one order system."""
 
-    def __init__(self, oms_id: str, delays: Delays) -> None:
+    def __init__(self, oms_id: str) -> None:
         self.orders: dict[str, PaperOrder] = {}  # those that have not ended
         self.positions: dict[tuple[str, str], int] = {}  # by account and symbol
         self.exits: set[str] = set()  # ids of orders of a flatten, also of those that have ended
         self.published = 0
         self.scribe = Scribe(oms_id)
-        self.venue = Venue(request_ns=delays.request_ns, answer_ns=delays.answer_ns)
+        self.venue = Venue()
         self._gate: Gate | None = None
 
     def go_live(self, gate: Gate) -> None:
@@ -69,6 +62,8 @@ class PaperState:
             (self.venue.open if line.is_open else self.venue.close)(line.at_ns)
         elif isinstance(line, Published):
             self.published = line.events
+        elif isinstance(line, Started):
+            self.venue.request_ns, self.venue.answer_ns = line.request_ns, line.answer_ns
         else:
             self._apply_to(self.orders[line.order_id], line)
 

@@ -27,6 +27,13 @@ class Line(Struct, frozen=True, kw_only=True, tag_field="do", omit_defaults=True
     at_ns: Annotated[int, Meta(ge=0)]
 
 
+class Started(Line, frozen=True, kw_only=True, tag="start"):
+    """A process began to write; from here on messages to and from the venue take so long."""
+
+    request_ns: int
+    answer_ns: int
+
+
 class Wanted(Line, frozen=True, kw_only=True, tag="want"):
     """An order passed the gate at accept; it is not sent yet."""
 
@@ -92,7 +99,7 @@ class Published(Line, frozen=True, kw_only=True, tag="published"):
 
 
 AnyLine = (
-    Wanted | Sent | Dropped | CancelWanted | CancelSent | AmendSent | Quoted | Session
+    Started | Wanted | Sent | Dropped | CancelWanted | CancelSent | AmendSent | Quoted | Session
     | Published
 )  # fmt: skip
 _decoder = msgspec.json.Decoder(AnyLine)

@@ -101,13 +101,17 @@ class _Market:
 
 
 class Venue:
-    """Every market of the venue. A request needs `request_ns` to arrive, an answer `answer_ns`."""
+    """Every market of the venue.
+
+    A request needs `request_ns` to arrive, an answer `answer_ns`; what is on its way stays so when
+    these change.
+    """
 
     def __init__(self, *, request_ns: int = 0, answer_ns: int = 0) -> None:
         self.positions: dict[tuple[str, str], int] = {}  # by account and symbol: what is held
         self.is_open = True
-        self._request_ns = request_ns
-        self._answer_ns = answer_ns
+        self.request_ns = request_ns
+        self.answer_ns = answer_ns
         self._markets: dict[str, _Market] = {}
         self._orders: dict[str, Resting] = {}
         self._seen: set[str] = set()
@@ -121,16 +125,16 @@ class Venue:
         """Send an order. Raises Rejected for one that no venue could read."""
         if ticket.quantity < 1 or min(ticket.limit_cents or 1, ticket.stop_cents or 1) < 1:
             raise Rejected(f"order {ticket.order_id} has a quantity or price below 1: {ticket}")
-        self._plan(at_ns + self._request_ns, lambda now: self._arrive(ticket, now))
+        self._plan(at_ns + self.request_ns, lambda now: self._arrive(ticket, now))
 
     def cancel(self, order_id: str, at_ns: int) -> None:
         """Ask to cancel an order; it may be filled before this arrives."""
-        self._plan(at_ns + self._request_ns, lambda now: self._cancel(order_id, now))
+        self._plan(at_ns + self.request_ns, lambda now: self._cancel(order_id, now))
 
     def amend(self, order_id: str, quantity: int, limit_cents: int | None, at_ns: int) -> None:
         """Ask for another quantity (of the whole order) and limit; a refusal changes nothing."""
         self._plan(
-            at_ns + self._request_ns, lambda now: self._amend(order_id, quantity, limit_cents, now)
+            at_ns + self.request_ns, lambda now: self._amend(order_id, quantity, limit_cents, now)
         )
 
     def quote(self, quote: Quote, at_ns: int) -> None:
@@ -183,7 +187,7 @@ class Venue:
     def _say(self, kind: AnswerKind, order_id: str, now: int, **more: int | str) -> None:
         self._count += 1
         answer = Answer(kind=kind, order_id=order_id, at_ns=now, **more)  # type: ignore[arg-type]
-        heapq.heappush(self._answers, (now + self._answer_ns, self._count, answer))
+        heapq.heappush(self._answers, (now + self.answer_ns, self._count, answer))
 
     def _market(self, symbol: str) -> _Market:
         return self._markets.setdefault(symbol, _Market())

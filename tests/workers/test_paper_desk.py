@@ -17,13 +17,12 @@ from operations.halt.state import FIRM, Scope
 from operations.simulation.order_flow import OrderFlow, Wish, seats
 from operations.simulation.venue import Quote
 from workers.paper_desk import Desk
-from workers.paper_state import Delays
 from workers.paper_tape import CancelSent, Sent, Tape, read_tape
 
 pytestmark = pytest.mark.unit
 
 STEP_NS = 50_000_000
-FAST = Delays(2_000_000, 2_000_000)
+FAST = 2_000_000
 TREND = seats("oms-1")[0]
 PAPER = next(seat for seat in seats("oms-1") if seat.fund_id == "south")
 
@@ -31,8 +30,8 @@ PAPER = next(seat for seat in seats("oms-1") if seat.fund_id == "south")
 class Trial:
     """A desk with its gate and tape, moved by hand; `restart` is what kill -9 and a start do."""
 
-    def __init__(self, folder: Path, delays: Delays = FAST) -> None:
-        self.folder, self.delays = folder, delays
+    def __init__(self, folder: Path, venue_ns: int = FAST) -> None:
+        self.folder, self.venue_ns = folder, venue_ns
         self.now, self.runs = 0, 0
         self.gate = Gate("oms-1", lambda: self.now)
         self.restart()
@@ -41,8 +40,8 @@ class Trial:
         self.runs += 1
         halts = self.gate.halts
         self.gate = opened_gate("oms-1", lambda: self.now, halts)
-        self.desk = Desk("oms-1", f"r{self.runs}", Tape(self.folder), self.gate, self.delays)
-        self.desk.restore(self.now)
+        self.desk = Desk("oms-1", f"r{self.runs}", Tape(self.folder), self.gate)
+        self.desk.restore(self.now, self.venue_ns, self.venue_ns)
 
     def pass_time(self, steps: int = 1) -> None:
         for _ in range(steps):
@@ -130,7 +129,7 @@ def test_a_stop_at_the_venue_protects_without_us(trial):
 
 
 def test_pitfall_7_an_order_that_is_accepted_after_the_halt_is_canceled_at_once(tmp_path):
-    trial = Trial(tmp_path, Delays(STEP_NS * 3, STEP_NS * 3))
+    trial = Trial(tmp_path, STEP_NS * 3)
     trial.buy(limit=90_00)
     trial.pass_time()
     assert trial.stages == ["sent"]
@@ -142,7 +141,7 @@ def test_pitfall_7_an_order_that_is_accepted_after_the_halt_is_canceled_at_once(
 
 
 def test_pitfall_7_a_cancel_goes_on_after_the_lift_until_the_order_has_ended(tmp_path):
-    trial = Trial(tmp_path, Delays(STEP_NS * 3, STEP_NS * 3))
+    trial = Trial(tmp_path, STEP_NS * 3)
     trial.buy(limit=90_00)
     trial.pass_time()
     halt = commanded("h-1", FIRM)
@@ -208,6 +207,23 @@ def test_an_exit_that_would_turn_the_position_over_is_refused(trial):
     trial.pass_time(3)
     trial.gate.request(commanded("h-1", Scope("FUND_HALT", "south")))
     assert trial.desk.exit(exit_order(trial, 26)).code == "NO_EXIT"
+
+
+def test_another_speed_after_a_restart_changes_nothing_of_what_was_before(tmp_path):
+    trial = Trial(tmp_path, STEP_NS * 3)
+    trial.quote()
+    trial.buy(25)
+    trial.buy(5, limit=90_00)
+    trial.pass_time(3)
+    trial.venue_ns = FAST
+    trial.restart()
+    trial.pass_time(10)
+    trial.desk.cancel(list(trial.desk.orders), "halt", "h-1")
+    trial.pass_time(2)
+    trial.venue_ns = STEP_NS * 5
+    trial.restart()
+    assert trial.stages == []
+    assert trial.desk.positions == {(TREND.account_id, "AAPL"): 25}
 
 
 def test_a_line_that_a_crash_cut_off_was_never_sent(trial):

@@ -50,7 +50,7 @@ async def test_a_deaf_order_system_obeys_what_the_stream_tells_it(floor):
 
 async def test_what_a_slow_venue_accepts_after_the_halt_is_canceled(floor):
     floor.start_oms("oms-1", MTS_PAPER_MODE="slow")
-    await floor.trading("oms-1")
+    await eventually(lambda: floor.sent("oms-1") > 20, 20, "orders are on their way")
     halt_id = await floor.halt(FIRM)
     await floor.acknowledged(halt_id, by=ONE)
 
@@ -85,6 +85,24 @@ async def test_an_order_system_that_is_killed_finds_its_orders_again(floor):
     sent = {line.order_id for line in history.tapes["oms-1"] if isinstance(line, Sent)}
     assert sent <= submitted
     assert len(sent - answered) < 10  # at most what was on its way at the end
+
+
+async def test_what_the_stream_lacked_when_it_was_killed_is_published_once_it_is_back(floor):
+    floor.start_oms("oms-1")
+    await floor.trading("oms-1")
+    floor.nats.kill()
+    more = floor.sent("oms-1") + 10
+    await eventually(lambda: floor.sent("oms-1") >= more, 20, "it goes on without the server")
+    floor.kill("oms-1")
+    await asyncio.to_thread(floor.nats.start)
+    sent = {line.order_id for line in read_tape(floor.tape("oms-1")) if isinstance(line, Sent)}
+    before = {event.order_id for event in await floor.events(OrderSubmitted)}
+    assert sent - before
+    floor.restart("oms-1")
+    await floor.trading("oms-1")
+    history = await floor.history()
+    assert history.problems() == []
+    assert sent <= {each.event.order_id for each in history.of(OrderSubmitted)}
 
 
 async def test_without_a_halt_worker_only_what_reduces_passes(floor):
