@@ -233,3 +233,22 @@ async def test_another_stream_under_the_same_name_keeps_the_gate_closed(firm, tm
         with suppress(TimeoutError):
             await asyncio.wait_for(oms.opened(), 0.2)
         assert code(floor.trade(order("a"))) == "BOOTING"
+
+
+async def test_a_busy_event_loop_keeps_neither_the_file_nor_the_clock_from_closing_the_gate(
+    firm, tmp_path
+):
+    await register(firm)
+    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
+        await leased(oms)
+        (tmp_path / "HALT").touch()
+        asked = 0
+        while code(floor.trade(order(f"a{asked}"))) != "FILE_HALT":  # the loop does nothing else
+            asked += 1
+            assert asked < 10_000_000
+        (tmp_path / "HALT").unlink()
+        while oms.gate.holds:
+            asked += 1
+        while not oms.gate.lapsed:
+            asked += 1
+        assert code(floor.trade(order("b"))) == "LEASE_LAPSED"

@@ -38,9 +38,19 @@ class Voice:
         self._outbox = outbox
 
     def say(
-        self, halt_id: str, phase: Phase, via: Via, cause: Event | None, **more: object
+        self,
+        halt_id: str,
+        phase: Phase,
+        via: Via,
+        cause: Event | None,
+        *,
+        stored: Callable[[], None] = lambda: None,
+        **more: object,
     ) -> None:
-        """Acknowledge a phase of a halt; `more` are further fields of the acknowledgement."""
+        """Acknowledge a phase of a halt; `more` are further fields of the acknowledgement.
+
+        `stored` is called when the stream has it.
+        """
         data = msgspec.convert(
             {"oms_id": self._oms_id, "halt_id": halt_id, "phase": phase, "via": via, **more},
             Acknowledgement,
@@ -53,7 +63,8 @@ class Voice:
                 environment=cause.environment if cause else "live",
                 causation_id=cause.event_id or None if cause else None,
                 data=data,
-            )
+            ),
+            stored,
         )
 
 
@@ -102,8 +113,9 @@ class Duties:
                 to_block_us=max(0, monotonic_ns() - received_ns) // 1000,
                 open_before=len(entries),
                 unknown_in_flight=sum(entry.stage == "sent" for entry in entries),
+                # Said again after a restart unless the stream has it.
+                stored=lambda: self.remember(lambda memory: self._with_blocking(memory, halt_id)),
             )
-            self.remember(lambda memory: self._with_blocking(memory, halt_id))
         else:
             reason = "an order of the halted scope passed the gate; everything is blocked now"
             self.voice.say(halt_id, "REFUSED", via, event, reason=reason)
@@ -295,7 +307,7 @@ class Duties:
         )
 
     async def _say_once(
-        self, key: str, phase: Phase, via: Via, event: Event, more: Mapping[str, object]
+        self, key: str, phase: Phase, via: Via, event: Event, more: Mapping[str, Any]
     ) -> None:
         if await self.begin(key, phase):
             self.voice.say(key, phase, via, event, **more)

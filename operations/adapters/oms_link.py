@@ -7,6 +7,7 @@ confirmed after a second is sent again under the same id, also on the next conne
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -70,7 +71,12 @@ class _Waiting(Struct):
     subject: str
     payload: bytes
     headers: dict[str, str]
+    stored: Callable[[], None]
     sent_ns: int = 0
+
+
+def _nothing() -> None:
+    """Do nothing when the stream has an event."""
 
 
 class Outbox:
@@ -90,8 +96,8 @@ class Outbox:
         """How many events the stream has not confirmed."""
         return len(self._waiting)
 
-    def put(self, event: Event) -> None:
-        """Send an event as soon as there is a connection, until the stream has it.
+    def put(self, event: Event, stored: Callable[[], None] = _nothing) -> None:
+        """Send an event as soon as there is a connection, until the stream has it: then `stored`.
 
         Fills event_id, timestamp, actor and source where they are empty. For the event loop only.
         """
@@ -107,7 +113,7 @@ class Outbox:
         headers = self._signed(subject, payload)
         headers["Nats-Msg-Id"] = f"{subject}:{filled.event_id}"
         self._number += 1
-        self._waiting[self._number] = _Waiting(subject, payload, headers)
+        self._waiting[self._number] = _Waiting(subject, payload, headers, stored)
         if len(self._waiting) > WAITING_AT_MOST:
             del self._waiting[next(iter(self._waiting))]
         self._wake.set()
@@ -147,7 +153,8 @@ class Outbox:
                 self.problem = str(answer.get("error", "no stream takes it"))[:300]
             elif "seq" in answer:
                 self.problem = ""
-                self._waiting.pop(number, None)
+                if done := self._waiting.pop(number, None):
+                    done.stored()
         except (ValueError, TypeError, msgspec.DecodeError) as error:
             self.problem = f"an answer that is none: {error}"
 
