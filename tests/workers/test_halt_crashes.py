@@ -6,7 +6,16 @@ import signal
 
 import msgspec
 import pytest
-from halting import HALTS, REQUESTED, Firm, WorkerProcess, halt_order, loss, ready
+from halting import (
+    HALTS,
+    REQUESTED,
+    Firm,
+    WorkerProcess,
+    halt_order,
+    loss,
+    ready,
+    resume_order,
+)
 from pipeline import fill, orders
 from support import NatsHandle, eventually
 
@@ -53,6 +62,20 @@ async def test_killed_at_any_step_the_next_one_decides_what_is_left_once(firm, w
         await worker.ready()
         await eventually(lambda: one_is_stored(firm), 20, "the halt is stored")
     assert len(await firm.active()) == 1
+
+
+async def test_killed_before_a_lift_is_published_the_next_one_lifts_once(firm, worker):
+    worker.start("lifting", "1", "KILL")
+    async with firm.connected("operator") as person:
+        await worker.ready()
+        await person.send(halt_order("h1", "STRATEGY_HALT", strategy_id="s"), "operator")
+        await eventually(lambda: holds(firm, {"h1"}))
+        await person.send(resume_order("r1", "h1"), "operator")
+        await worker.died()
+        assert await firm.active() == {"h1"}
+        worker.start()
+        await eventually(lambda: holds(firm, set()), 20, "it is lifted")
+        assert len(await firm.stored("mts.v1.operations.halt.lifted")) == 1
 
 
 @pytest.mark.parametrize("step", ["heard", "journaled", "said"])
