@@ -26,6 +26,7 @@ from operations.halt.verdicts import HALTED, Denial
 Via = Literal["core", "stream", "snapshot", "file"]
 Which = Literal["increasing", "all"]
 REFUSALS_KEPT = 1000
+REFUSAL_NS = 200_000_000
 CLOSE_SECONDS = 1.0
 UNPROTECTED = "unprotected"  # name of the cancels after a long time without a lease
 
@@ -83,6 +84,7 @@ class Duties:
         self._writing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: dict[str, None] = {}
+        self._next_refusal_ns = 0
 
     def obey(self, fact: Fact, via: Via, received_ns: int) -> Episode | None:
         """Take a halt: from now on it blocks. Returns the episode if that changed anything."""
@@ -137,10 +139,16 @@ class Duties:
             self._gate.request(Fact(request_again(heard), None, now_ns(), ""))
 
     def refuse(self, event: HaltRequested, via: Via, reason: str) -> None:
-        """Say once for each halt that it is not obeyed, and why."""
-        halt_id = event.data.halt_id
+        """Say once for each halt that it is not obeyed, and why; not more often than anybody reads.
+
+        Strangers choose how many there are, and each answer is an event in the stream.
+        """
+        halt_id, now = event.data.halt_id, monotonic_ns()
         if halt_id in self._refused or halt_id in self._gate.halts.active:
             return
+        if now < self._next_refusal_ns:
+            return
+        self._next_refusal_ns = now + REFUSAL_NS
         self._refused[halt_id] = None
         if len(self._refused) > REFUSALS_KEPT:
             del self._refused[next(iter(self._refused))]
