@@ -74,9 +74,14 @@ def growth_envelope(
     growth = np.cumsum(drawn, axis=1)
     middle = np.arange(1, horizon + 1) * float(logs.mean())
     spread = np.sqrt(np.mean((growth - middle) ** 2, axis=0))
+    if not float(spread.min()) > 0:
+        return None
     furthest = np.max(np.abs(growth - middle) / spread, axis=1)
     multiplier = _upper_quantile(furthest, level)
-    lower, upper = np.exp(middle - multiplier * spread), np.exp(middle + multiplier * spread)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        lower, upper = np.exp(middle - multiplier * spread), np.exp(middle + multiplier * spread)
+    if not (math.isfinite(multiplier) and bool(np.isfinite(upper).all())):
+        return None
     return Envelope(lower, upper, multiplier, block)
 
 

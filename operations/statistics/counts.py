@@ -23,6 +23,7 @@ from operations.statistics.normal import upper_tail_of
 from operations.statistics.samples import Floats, at_least, known_sample
 
 MINIMUM_BINS = 10
+LEAST_MEAN, LARGEST_MEAN = 1e-9, 1e6
 POISSON_SIZE = 1e12  # times the mean: the negative binomial with this size is the Poisson
 _TINY, _PRECISION, _MOST_TERMS = 1e-300, 1e-15, 100_000
 _LARGE = 1000.0  # from here on Stirling's series is exact to 1e-12
@@ -52,24 +53,29 @@ def fit(history: ArrayLike, minimum: int = MINIMUM_BINS) -> CountModel | None:
 
 
 def log_upper_tail(count: float, model: CountModel) -> float | None:
-    """Return log P(X >= count), at most 0; None for a count that is unknown (not finite)."""
-    if not math.isfinite(count):
-        return None
-    return float(log_upper_tails([count], [model.mean], [model.variance])[0])
+    """Return log P(X >= count), at most 0; None for what `log_upper_tails` does not know."""
+    found = float(log_upper_tails([count], [model.mean], [model.variance])[0])
+    return found if math.isfinite(found) else None
 
 
 def log_upper_tails(counts: ArrayLike, means: ArrayLike, variances: ArrayLike) -> Floats:
     """Return log P(X >= count) for each of the rows of shape (n,).
 
     A count between two whole numbers is rounded up. NaN where a number is not finite or a mean is
-    not above 0; a variance below the mean counts as the mean (Poisson).
+    outside of 1e-9 .. 1e6; a variance below the mean counts as the mean (Poisson).
     """
     rows = [np.asarray(row, np.float64) for row in (counts, means, variances)]
     x, mean, variance = (np.array(row) for row in np.broadcast_arrays(*rows))
     if x.ndim != 1:
         raise Rejected(f"counts, means and variances have shape {x.shape}; give rows of one length")
     found = np.full(x.shape, np.nan)
-    known = np.isfinite(x) & np.isfinite(mean) & np.isfinite(variance) & (mean > 0)
+    known = (
+        np.isfinite(x)
+        & np.isfinite(mean)
+        & np.isfinite(variance)
+        & (mean >= LEAST_MEAN)
+        & (mean <= LARGEST_MEAN)
+    )
     found[known & (x <= 0)] = 0.0
     open_ = known & (x > 0)
     if open_.any():
@@ -165,8 +171,8 @@ def _fraction(a: Floats, b: Floats, x: Floats) -> Floats:
             step = denominator * numerator
             value = value * step
         if bool(np.all(np.abs(step - 1) < _PRECISION * 10)):
-            break
-    return value
+            return value
+    return np.where(np.abs(step - 1) < _PRECISION * 10, value, np.nan)
 
 
 def _not_zero(values: Floats) -> Floats:

@@ -9,7 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from operations.statistics.samples import Floats, known_sample, paths, same_length, vector
+from operations.statistics.samples import (
+    LARGEST,
+    Floats,
+    known_sample,
+    paths,
+    same_length,
+    vector,
+)
 
 
 class Drawdown(NamedTuple):
@@ -51,11 +58,15 @@ def growth(values: ArrayLike, flows: ArrayLike) -> Floats | None:
     Time-weighted (Global Investment Performance Standards): the return of a period is
     (value(t) - flow(t)) / value(t-1) - 1. Values and flows have shape (n,), one currency; flow(t)
     is what came in (< 0: left) between t-1 and t and is in value(t); flow(0) is not used. None when
-    a number is unknown or a value is not positive.
+    a number is unknown, a value is not positive, or a period lost more than there was.
     """
     sample, moved = known_sample(values, 1), known_sample(flows, 1)
     same_length(vector(values, "values"), vector(flows, "flows"), "values and flows")
     if sample is None or moved is None or float(sample.min()) <= 0:
         return None
-    factors = (sample[1:] - moved[1:]) / sample[:-1]
-    return np.concatenate(([1.0], np.cumprod(factors)))
+    factors = (sample[1:] - moved[1:]) / np.maximum(sample[:-1], 1 / LARGEST)
+    if factors.size and not float(factors.min()) > 0:
+        return None
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        index = np.concatenate(([1.0], np.cumprod(factors)))
+    return index if bool(np.isfinite(index).all()) else None

@@ -86,4 +86,5 @@ def shift_z(
     if live_error is None or baseline_error is None:
         return None
     shift = float(np.mean(np.asarray(live, np.float64)) - np.mean(np.asarray(baseline, np.float64)))
-    return shift / math.hypot(live_error, baseline_error)
+    score = shift / math.hypot(live_error, baseline_error)
+    return score if math.isfinite(score) else None

@@ -49,7 +49,8 @@ def robust_z(
         return None
     if least_sd is not None:
         spread = max(spread, positive(least_sd, "least_sd"))
-    return (value - float(np.median(sample))) / spread if spread > 0 else None
+    score = (value - float(np.median(sample))) / spread if spread > 0 else math.nan
+    return score if math.isfinite(score) else None
 
 
 def log_size_sd(sizes: ArrayLike, minimum: int = MINIMUM_VALUES) -> float | None:

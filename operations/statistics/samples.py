@@ -15,11 +15,13 @@ from operations.errors import Rejected
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+LARGEST = 1e100  # no figure of a market is larger, and squares of larger ones overflow
+
 
 def known_sample(values: ArrayLike, at_least: int) -> Floats | None:
-    """Return values (shape (n,)) as floats, or None when n < at_least or one is not finite."""
+    """Return values (shape (n,)) as floats; None when n < at_least or one is not within 1e100."""
     sample = vector(values, "sample")
-    if sample.size < max(at_least, 1) or not bool(np.isfinite(sample).all()):
+    if sample.size < max(at_least, 1) or not bool((np.abs(sample) <= LARGEST).all()):
         return None
     return sample
 

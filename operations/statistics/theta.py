@@ -118,17 +118,27 @@ def black_scholes_theta(
 
     -S phi(d1) sigma / (2 sqrt T) - r K exp(-r T) N(d2) for a call, + r K exp(-r T) N(-d2) for a put
     (Black & Scholes 1973), divided by 365. Years to expiry by calendar days; rate and volatility
-    per year. None unless spot, strike, years and volatility are above 0 and all are finite.
+    per year. None unless spot, strike, years and volatility are above 0 and all are finite, as the
+    result.
     """
     if not all(map(math.isfinite, (spot, strike, years, rate, volatility))):
         return None
     if min(spot, strike, years, volatility) <= 0:
         return None
+    try:
+        annual = _annual_theta(right, spot, strike, years, rate, volatility)
+    except (OverflowError, ZeroDivisionError, ValueError):
+        return None  # numbers of no market, whose theta no float holds
+    return annual / CALENDAR_DAYS_PER_YEAR if math.isfinite(annual) else None
+
+
+def _annual_theta(
+    right: str, spot: float, strike: float, years: float, rate: float, volatility: float
+) -> float:
     spread = volatility * math.sqrt(years)
     d1 = (math.log(spot / strike) + (rate + volatility**2 / 2) * years) / spread
     d2 = d1 - spread
     density = math.exp(-d1 * d1 / 2) / math.sqrt(2 * math.pi)
     carry = rate * strike * math.exp(-rate * years)
     annual = -spot * density * volatility / (2 * math.sqrt(years))
-    annual += -carry * cdf_of(d2) if right == "C" else carry * cdf_of(-d2)
-    return annual / CALENDAR_DAYS_PER_YEAR
+    return annual + (-carry * cdf_of(d2) if right == "C" else carry * cdf_of(-d2))
