@@ -12,6 +12,7 @@ import latency
 import rig
 import sealing
 import verifying
+import vpin
 from rich.console import Console
 from rich.table import Table
 from rig import Row
@@ -22,6 +23,7 @@ PARTS = {
     "verifying": verifying.measure,
     "fleet": fleet.measure,
     "halting": halting.measure,
+    "vpin": vpin.measure,
     "gate": gate.measure,
 }
 FILE = Path(__file__).parent / "results.json"

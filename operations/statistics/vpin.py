@@ -19,15 +19,15 @@ from collections import deque
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from operations.errors import Rejected
 from operations.statistics.samples import (
     Floats,
     at_least,
-    finite_vector,
     positive,
     same_length,
+    vector,
 )
 
 BUCKETS = 50  # of the paper: n buckets, each a 50th of an average day's volume
@@ -109,7 +109,7 @@ class Vpin:
             return np.zeros(0)
         if float(sizes.max()) > MOST_BUCKETS * self._bucket_volume:
             raise Rejected(_too_small(float(sizes.max()), self._bucket_volume))
-        volume = _carried(self._volume, sizes)
+        volume = _carried(self._volume, sizes.copy())
         signed = _carried(self._signed, sizes * sides)
         self._volume, self._signed = float(volume[-1]), float(signed[-1])
         full = _whole_buckets(self._volume, self._bucket_volume)
@@ -141,29 +141,33 @@ def signed_vpin(
     Volumes (>= 0) and signs (1 bought, -1 sold) have shape (trades,). Rejected for a trade without
     a sign: leave out the trades that the tick rule could not classify, or use bars.
     """
-    sides = finite_vector(signs, "signs")
-    if sides.size and float(np.abs(sides).min()) < 1:
-        place = int(np.argmin(np.abs(sides)))
-        raise Rejected(f"signs[{place}] is {sides[place]}; leave out trades without an aggressor")
+    sides = vector(signs, "signs")
+    if sides.size and not float(np.min(sides * sides)) >= 1:
+        raise Rejected(_first(sides, np.abs(sides) >= 1, "signs", "1 or -1"))
     return Vpin(bucket_volume, buckets).extend(volumes, sides)
 
 
 def _trades(volumes: ArrayLike, directions: ArrayLike) -> tuple[Floats, Floats]:
-    sizes, sides = finite_vector(volumes, "volumes"), finite_vector(directions, "directions")
+    sizes, sides = vector(volumes, "volumes"), vector(directions, "directions")
     same_length(sizes, sides, "volumes and directions")
-    if sizes.size and float(sizes.min()) < 0:
-        raise Rejected(f"volumes[{int(np.argmin(sizes))}] is {sizes.min()}; a volume is 0 or more")
-    if sides.size and (float(sides.max()) > 1 or float(sides.min()) < -1):
-        place = int(np.argmax(np.abs(sides)))
-        raise Rejected(f"directions[{place}] is {sides[place]}; a direction lies in -1 .. 1")
+    # A smallest and a largest value also show NaN: no comparison with it holds.
+    if sizes.size and not (float(sizes.min()) >= 0 and float(sizes.max()) < math.inf):
+        raise Rejected(_first(sizes, (sizes >= 0) & (sizes < math.inf), "volumes", "0 or more"))
+    if sides.size and not (float(sides.min()) >= -1 and float(sides.max()) <= 1):
+        raise Rejected(_first(sides, np.abs(sides) <= 1, "directions", "from -1 to 1"))
     return sizes, sides
 
 
+def _first(values: Floats, good: NDArray[np.bool_], name: str, allowed: str) -> str:
+    place = int(np.argmin(good))
+    return f"{name}[{place}] is {values[place]}, which is not {allowed}; leave the trade out"
+
+
 def _carried(before: float, values: Floats) -> Floats:
-    """Return the running sums of values after `before`, added one by one in their order."""
-    sums = np.concatenate(([before], values))
-    np.add.accumulate(sums, out=sums)
-    return sums[1:]
+    """Replace values by their running sums after `before`, added one by one in their order."""
+    values[0] += before
+    np.add.accumulate(values, out=values)
+    return values
 
 
 def _too_small(volume: float, bucket_volume: float) -> str:
