@@ -42,8 +42,9 @@ imports: install
 unit: install
 	$(BIN)/pytest -q -m unit
 
+# Four at a time: most tests wait for servers of their own, not for a core.
 test: lint types imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4 --dist worksteal
 
 bench: install
 	$(BIN)/python bench/run.py
