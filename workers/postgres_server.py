@@ -110,6 +110,7 @@ class PostgresServer:
                 **self._as_owner,
             )
         process = self._process
+        servers.make_patient(process)
         if not servers.wait_until(self.is_serving, lambda: process.poll() is None, START_SECONDS):
             code = process.poll()
             self.stop()

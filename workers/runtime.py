@@ -19,7 +19,7 @@ from operations import config
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.config import Settings
 from operations.errors import Corrupted, OperationsError, Retryable
-from workers import health, logs
+from workers import health, logs, servers
 
 T = TypeVar("T")
 WORKER = "worker"  # the condition that the runtime itself sets
@@ -28,6 +28,7 @@ LONGEST_PAUSE_SECONDS = 5.0
 CALM_SECONDS = 30.0  # after working this long, pauses start small again
 DRAIN_SECONDS = 10.0
 PARENT_SECONDS = 0.5
+URGENT = frozenset(("halt", "limits", "paper_oms", "halt_enforcer"))
 
 
 class Runtime:
@@ -77,6 +78,8 @@ def serve(name: str, run: Run, parent: int = 0, beside: Sequence[Run] = ()) -> i
     """
     settings = config.load()
     logs.configure(settings.log)
+    if name not in URGENT:
+        os.nice(servers.PATIENT)  # a log that catches up must not delay a halt
     return asyncio.run(_serve(Runtime(name, settings), run, parent, beside))
 
 

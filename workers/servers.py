@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ import psutil
 from operations.errors import Retryable
 
 POLL_SECONDS = 0.02
+PATIENT = 10  # added to the nice value of what may wait, so that a halt does not
 
 
 def free_port() -> int:
@@ -35,6 +37,12 @@ def refuse_taken_port(port: int, what: str, setting: str) -> None:
                 f"port {port} for {what} is taken ({error.strerror}); stop what listens there, or "
                 f"set {setting} to a free port"
             ) from error
+
+
+def make_patient(process: psutil.Process) -> None:
+    """Let a process, and what it starts from now on, wait for those that halt."""
+    with suppress(psutil.Error):
+        process.nice(min(19, process.nice() + PATIENT))
 
 
 def wait_until(ready: Callable[[], bool], alive: Callable[[], bool], seconds: float) -> bool:
