@@ -2,6 +2,7 @@
 
 import asyncio
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 import pytest
@@ -195,6 +196,58 @@ async def test_pitfall_10_nothing_public_turns_the_gate_off(firm, tmp_path):
     async with trading(firm, tmp_path) as (oms, _):
         public = {name for name in dir(oms) if not name.startswith("_")}
         assert public == {"gate", "opened", "problem", "refused", "report"}
+
+
+async def test_pitfall_15_nothing_is_flattened_without_a_halt_and_nothing_is_bought_back(
+    firm, tmp_path
+):
+    await register(firm)
+    async with (
+        firm.working(),
+        trading(firm, tmp_path) as (oms, floor),
+        firm.connected("operator") as person,
+    ):
+        oms.gate.position(ACCOUNT, "AAPL", Decimal(7))
+        await leased(oms)
+        await person.listen(ACKNOWLEDGED)
+        await person.send(flatten("h-1", ACCOUNT), "operator")
+        said = await acknowledged(person, "oms-1", "REFUSED", halt_id="h-1")
+        assert "halt first, then flatten" in said["data"]["reason"]
+        assert floor.sent == []
+        await person.send(halt_order("h-2", "FUND_HALT", fund_id="alpha"), "operator")
+        await acknowledged(person, "oms-1", "BLOCKING", halt_id="h-2")
+        await person.send(flatten("h-2", ACCOUNT), "operator")
+        await acknowledged(person, "oms-1", "FLAT", halt_id="h-2")
+        assert len(floor.sent) == 1
+        for side in ("buy", "sell"):
+            assert code(floor.trade(order(f"again-{side}", side=side))) == "FUND_HALTED"
+        assert await firm.active() == {"h-2"}, "it stays until people lift it"
+
+
+async def test_pitfall_18_what_was_lifted_and_what_was_halted_while_it_was_off_is_so_at_its_start(
+    firm, tmp_path
+):
+    await register(firm)
+    async with firm.working(), firm.connected("operator") as person:
+        await person.listen(ACKNOWLEDGED)
+        async with trading(firm, tmp_path) as (oms, _):
+            await leased(oms)
+            await person.send(halt_order("h-1", "FUND_HALT", fund_id="alpha"), "operator")
+            await acknowledged(person, "oms-1", "BLOCKING", halt_id="h-1")
+            await eventually(lambda: oms._memory.now.blocking == ("h-1",), message="remembered")
+            await eventually(lambda: oms.gate.halts.stored("h-1"), message="stored")
+        await person.send(resume_order("r-1", "h-1"), "operator")
+        await person.send(halt_order("h-2", "FUND_HALT", fund_id="beta"), "operator")
+        await eventually(partial(holds, firm, {"h-2"}), 10, "one lifted, one halted")
+        async with trading(firm, tmp_path) as (oms, floor):
+            await leased(oms)
+            assert code(floor.trade(order("a"))) == "send"
+            momentum = {"strategy_id": "momentum", "fund_id": "beta", "account_id": "acc-2"}
+            assert code(floor.trade(order("b", **momentum))) == "FUND_HALTED"
+
+
+async def holds(firm: Firm, halt_ids: set[str]) -> bool:
+    return await firm.active() == halt_ids
 
 
 async def test_pitfall_17_a_cancel_waits_for_nobody(firm, tmp_path):

@@ -178,6 +178,27 @@ def test_every_reason_of_a_halt_and_every_command_of_people_has_a_runbook():
     assert {file.stem for file in folder.glob("*.md")} <= wanted | checks
 
 
+def test_every_pitfall_has_its_tests_and_every_test_of_a_pitfall_is_in_its_row():
+    page = (ROOT / "docs" / "halts-pitfalls.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line[2:3].isdigit()]
+    assert [row[0].removeprefix("| ") for row in rows] == [str(each) for each in range(1, 21)]
+    tests = {
+        f"{file}::{node.name}"
+        for file in TESTS
+        for node in tree(file).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    listed: dict[str, str] = {}
+    for each in rows:
+        number, found = each[0].removeprefix("| "), re.findall(r"`([^`]+)`", each[-1])
+        assert any(f"::test_pitfall_{number}_" in name for name in found), f"none for {number}"
+        listed |= dict.fromkeys(found, number)
+    assert set(listed) <= tests
+    for name in tests:
+        if after := re.search(r"::test_pitfall_(\d+)_", name):
+            assert listed.get(name) == after[1], f"{name} is missing in docs/halts-pitfalls.md"
+
+
 def test_links_between_documents_lead_somewhere():
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
