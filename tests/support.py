@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,7 +94,8 @@ def sweep_homes() -> None:
             continue
         if not psutil.pid_exists(owner):
             for process in processes_of(home):
-                process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
             remove_home(home)
 
 

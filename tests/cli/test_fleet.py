@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 
 import asyncpg
 import nats
@@ -127,7 +128,8 @@ def test_a_new_fleet_takes_over_what_a_killed_one_left_behind(fleet: Fleet):
     eventually_blocking(lambda: run_blocking(log_size(reader)) == sequence + 1)
 
     for process in fleet.processes():
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # it ended when another one was killed
+            process.kill()
     fleet.mts("start")
     assert run_blocking(log_size(reader)) == sequence + 1
 
