@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -93,9 +93,7 @@ def sweep_homes() -> None:
         except (OSError, ValueError):
             continue
         if not psutil.pid_exists(owner):
-            for process in processes_of(home):
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+            kill_all(processes_of(home))
             remove_home(home)
 
 
@@ -111,6 +109,13 @@ def processes_of(home: Path) -> list[psutil.Process]:
         )
 
     return running_with(matches)
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes, of which some may end because others did."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def remove_home(home: Path) -> None:
@@ -281,8 +286,7 @@ class Fleet:
     def end(self) -> None:
         """Stop it however it is, so that nothing of a failed test stays."""
         self.mts("stop", "--seconds", "20", code=None)
-        for process in self.processes():
-            process.kill()
+        kill_all(self.processes())
 
 
 class Database:

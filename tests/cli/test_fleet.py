@@ -6,13 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 
 import asyncpg
 import nats
 import psutil
 import pytest
-from support import Fleet, NatsHandle, Servers, eventually_blocking, run_blocking
+from support import Fleet, NatsHandle, Servers, eventually_blocking, kill_all, run_blocking
 
 from operations.adapters import credentials, fleet_files
 from workers import WORKERS
@@ -127,9 +126,7 @@ def test_a_new_fleet_takes_over_what_a_killed_one_left_behind(fleet: Fleet):
     reader = exports(fleet, "auditor")["MTS_POSTGRES_DSN"]
     eventually_blocking(lambda: run_blocking(log_size(reader)) == sequence + 1)
 
-    for process in fleet.processes():
-        with suppress(psutil.NoSuchProcess):  # it ended when another one was killed
-            process.kill()
+    kill_all(fleet.processes())
     fleet.mts("start")
     assert run_blocking(log_size(reader)) == sequence + 1
 
