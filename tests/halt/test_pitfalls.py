@@ -16,12 +16,16 @@ from halt_cases import (
     signed,
 )
 from halt_floor import MINUTE, Floor, only, refusal
+from hypothesis import given
+from hypothesis import strategies as st
 from oms_cases import ACCOUNT, FUND, STRATEGY, code, order
 
 from operations.events.findings import FindingCleared
 from operations.events.halts import HaltLifted, HaltRequested
 from operations.halt import policy
+from operations.halt.book import Order
 from operations.halt.state import FIRM, Fact, Scope
+from operations.halt.verdicts import Denial
 
 pytestmark = pytest.mark.unit
 DAYS = 24 * 60 * MINUTE
@@ -88,6 +92,38 @@ def test_pitfall_12_a_figure_that_is_missing_halts_by_its_absence_and_never_coun
     assert (event.data.mode, event.data.reason_code) == ("REDUCE_ONLY", "STALE_DATA")
     assert policy.seen(blind) == "unknown"
     assert policy.streak(["breach", "unknown", "breach", "unknown", "breach"]) == 3
+
+
+WORDS = st.sampled_from(
+    ["", STRATEGY, FUND, ACCOUNT, "AAPL", "resting", "h-1", "other", "oms.oms-1"]
+)
+PRICES = st.none() | st.sampled_from([Decimal(0), Decimal("0.01"), Decimal(10) ** 6])
+
+
+@given(
+    any_order=st.builds(
+        Order,
+        order_id=WORDS,
+        kind=st.sampled_from(["new", "amend"]),
+        strategy_id=WORDS,
+        fund_id=WORDS,
+        account_id=WORDS,
+        symbol=WORDS,
+        side=st.sampled_from(["buy", "sell"]),
+        quantity=st.sampled_from([Decimal("0.000001"), Decimal(1), Decimal(10)]),
+        limit_price=PRICES,
+        stop_price=PRICES,
+        exit_of=WORDS,
+    )
+)
+def test_pitfall_10_no_field_of_an_order_takes_it_past_a_halt(any_order):
+    gate = open_gate(Clock())
+    held(gate, "10")
+    assert passes(gate, order("resting", "5", side="sell")) == "send"
+    halted(gate, level="FIRM_HALT")
+    for _ in range(3):
+        assert isinstance(gate.check(any_order), Denial)
+    assert isinstance(gate.check_and_send(any_order, lambda: "sent"), Denial)
 
 
 @pytest.mark.parametrize("check", CHECKS)
