@@ -5,6 +5,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+import boot
 import fleet
 import gate
 import halting
@@ -25,6 +26,7 @@ PARTS = {
     "halting": halting.measure,
     "vpin": vpin.measure,
     "gate": gate.measure,
+    "boot": boot.measure,
 }
 FILE = Path(__file__).parent / "results.json"
 

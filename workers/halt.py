@@ -158,6 +158,7 @@ class Loop:
             await asyncio.sleep(RENEW_SECONDS)
 
     async def _beat(self) -> None:
+        await self._decider.answered.wait()  # the first one at once: everybody waits for it
         while True:
             await self._pulse.beat(self._decider)
             await asyncio.sleep(BEAT_SECONDS)

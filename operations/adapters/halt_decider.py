@@ -9,6 +9,9 @@ before it is published. Only lifts wait until the whole stream was read.
 import asyncio
 from hashlib import sha256
 
+import msgspec
+from msgspec import Struct
+
 from operations.adapters.halt_bus import HaltBus, Outcome
 from operations.adapters.halt_journal import Decided, HaltJournal
 from operations.adapters.judge import Judge, Judged, Received, rights
@@ -20,11 +23,19 @@ from operations.events import subjects
 from operations.events.base import Event, derived_id, encode
 from operations.events.commands import Command
 from operations.events.findings import Finding, FindingRaised, FindingUpdated
-from operations.events.halts import HaltAcknowledged, HaltLifted, HaltRequested, Mode, SignedOrder
+from operations.events.halts import (
+    HaltAcknowledged,
+    HaltActivated,
+    HaltDocumented,
+    HaltLifted,
+    HaltRequested,
+    Mode,
+    SignedOrder,
+)
 from operations.events.operations import RosterPublished
 from operations.halt import alarms, manager
 from operations.halt.desk import OWN_CHECK, Desk
-from operations.halt.policy import LEVELS
+from operations.halt.policy import LEVELS, rule_of
 from operations.halt.records import Ask
 from operations.halt.signals import REPORT, Report, decode_report, report_subject
 from operations.halt.signoff import Trust
@@ -32,6 +43,23 @@ from operations.halt.state import Fact, Scope
 
 GRACE_NS = 2 * NANOSECONDS  # what an order system obeys may still be on its way to us
 REFUSALS_A_MINUTE = 60
+IN_A_ROW = 16  # steps of a long work before others get their turn
+# What matters only until its halt is over: it stops, lifts and asks for nothing.
+ABOUT_A_HALT = (
+    HaltAcknowledged.pattern.partition("{")[0],
+    HaltActivated.pattern,
+    HaltDocumented.pattern,
+)
+
+
+class _Named(Struct, frozen=True):
+    halt_id: str = ""
+
+
+class _About(Struct, frozen=True):
+    """The one field by which a message waits; whether it counts is judged when its turn comes."""
+
+    data: _Named
 
 
 class HaltDecider:
@@ -55,11 +83,13 @@ class HaltDecider:
         self.desk = Desk(self._trust(), frozenset(expected))
         self.desk.modes.update(_reduce_only(settings.halt.reduce_only))
         self.folded = False  # whether the stream was read to its end
+        self.answered = asyncio.Event()  # and what nobody had answered was
         self.server_ahead_ns = 0  # the clock of the server minus ours
         self.reports: dict[str, Report] = {}
         self.requests = 0  # halts that this worker has decided
         self._unanswered: dict[str, Ask] = {}
         self._denied: list[tuple[Received, str]] = []
+        self._later: dict[str, list[Received]] = {}  # not judged yet, by halt id
         self._payloads: dict[str, Decided] = {}  # stored requests that are not over, by event id
         self._stored_at_ns: dict[str, int] = {}
         self._missed_since: dict[str, int] = {}
@@ -86,6 +116,10 @@ class HaltDecider:
         if received.subject.startswith(f"{REPORT}."):
             await self._report(received)
             return
+        if not self._waits(received):
+            await self._look_at(received)
+
+    async def _look_at(self, received: Received) -> None:
         try:
             event = subjects.decode(received.subject, received.payload)
         except Rejected:
@@ -96,7 +130,7 @@ class HaltDecider:
             return
         if received.sequence is None and event.event_id in self.desk.said:
             return  # our own word, or what another halt worker said as well
-        if not _matters(event):
+        if not _matters(event) or (not self.folded and _moves_nothing(event)):
             self.desk.halts.pass_over(received.sequence or 0)
             return
         try:
@@ -108,8 +142,9 @@ class HaltDecider:
 
     async def read_everything(self) -> None:
         """Say that the stream was read to its end: answer what nobody has answered."""
-        self.folded = True
         desk = self.desk
+        await self._look_at_what_waits()
+        self.folded = True
         for halt_id in desk.halts.lifted:
             self._journal.lift(halt_id)
         for decided in self._payloads.values():
@@ -120,9 +155,7 @@ class HaltDecider:
             for decided in known.values():
                 if desk.halts.stored(decided.halt_id) is None:
                     await self._say_again(decided)
-        for ask in list(self._unanswered.values()):
-            await self.publish(*manager.decide(desk, ask, self.now_ns))
-        self._unanswered.clear()
+        await self._answer_old_asks()
         denied, self._denied = self._denied, []
         for received, reason in denied:
             await self._refuse(received, reason)
@@ -196,6 +229,42 @@ class HaltDecider:
         else:
             self.desk.take(fact)
 
+    def _waits(self, received: Received) -> bool:
+        """Put a stored message off that matters only if its halt is not over in the end.
+
+        Most of an old stream is about halts that are over, and reading and checking a message
+        costs more than folding it.
+        """
+        if self.folded or received.sequence is None:
+            return False
+        if not received.subject.startswith(ABOUT_A_HALT):
+            return False
+        try:
+            named = msgspec.json.decode(received.payload, type=_About)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        self._later.setdefault(named.data.halt_id, []).append(received)
+        self.desk.halts.pass_over(received.sequence)
+        return True
+
+    async def _look_at_what_waits(self) -> None:
+        """Without the acknowledgements of active halts every order system would seem silent."""
+        later, self._later = self._later, {}
+        for halt_id, waiting in later.items():
+            if halt_id in self.desk.halts.lifted:
+                continue
+            for received in waiting:
+                await self._look_at(received)
+            await asyncio.sleep(0)
+
+    async def _answer_old_asks(self) -> None:
+        for number, ask in enumerate(list(self._unanswered.values())):
+            await self.publish(*manager.decide(self.desk, ask, self.now_ns))
+            if number % IN_A_ROW == 0:
+                await asyncio.sleep(0)
+        self._unanswered.clear()
+        self.answered.set()
+
     async def _answer(self, judged: Judged) -> None:
         fact, event = judged.fact, judged.fact.event
         if event.subject.startswith("mts.v1.operations.halt.") and not isinstance(
@@ -229,6 +298,7 @@ class HaltDecider:
         elif isinstance(event, HaltLifted):
             for halt_id in event.data.halt_ids:
                 if halt_id in desk.halts.lifted:
+                    self._later.pop(halt_id, None)
                     self._stored_at_ns.pop(halt_id, None)
                     self._journal.lift(halt_id)
 
@@ -288,6 +358,13 @@ def _matters(event: Event) -> bool:
     if isinstance(event.data, Finding | Command):
         return True
     return event.subject.startswith("mts.v1.operations.halt.")
+
+
+def _moves_nothing(event: Event) -> bool:
+    """Whether an old finding is of a check that may stop nothing, and does not ask for it."""
+    if not isinstance(event.data, Finding) or event.data.halt_level is not None:
+        return False
+    return event.data.check != OWN_CHECK and rule_of(event.data.check) is None
 
 
 def _halts_something(event: Event) -> bool:

@@ -84,6 +84,7 @@ class Duties:
         self._writing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: dict[str, None] = {}
+        self._acknowledged: dict[str, None] = {}  # stored, and not in the memory yet
         self._next_refusal_ns = 0
 
     def obey(self, fact: Fact, via: Via, received_ns: int) -> Episode | None:
@@ -116,7 +117,7 @@ class Duties:
                 open_before=len(entries),
                 unknown_in_flight=sum(entry.stage == "sent" for entry in entries),
                 # Said again after a restart unless the stream has it.
-                stored=lambda: self.remember(lambda memory: self._with_blocking(memory, halt_id)),
+                stored=lambda: self._remember_blocking(halt_id),
             )
         else:
             reason = "an order of the halted scope passed the gate; everything is blocked now"
@@ -239,13 +240,20 @@ class Duties:
         if not task.cancelled() and (error := task.exception()):
             self.problem = f"what had to be done or remembered for a halt failed: {error!r}"
 
-    def _with_blocking(self, memory: Memory, halt_id: str) -> Memory:
-        """Return the memory with one more halt acknowledged, and without what is over."""
-        halts = self._gate.halts
-        kept = tuple(each for each in memory.blocking if each in halts.active and each != halt_id)
+    def _remember_blocking(self, halt_id: str) -> None:
+        """Remember an acknowledgement that the stream has, with others in one writing."""
+        self._acknowledged[halt_id] = None
+        if len(self._acknowledged) == 1:
+            self.remember(self._with_blocking)
+
+    def _with_blocking(self, memory: Memory) -> Memory:
+        """Return the memory with the halts acknowledged since, and without what is over."""
+        halts, new = self._gate.halts, self._acknowledged
+        self._acknowledged = {}
+        kept = tuple(each for each in memory.blocking if each in halts.active and each not in new)
         heard = tuple(each for each in memory.heard if halts.stored(each.halt_id) is None)
         heard = tuple(each for each in heard if each.halt_id not in halts.lifted)
-        return msgspec.structs.replace(memory, blocking=(*kept, halt_id), heard=heard)
+        return msgspec.structs.replace(memory, blocking=(*kept, *new), heard=heard)
 
     def _probe(self, scope: Scope) -> Denial | None:
         verdict = self._gate.probe(scope)

@@ -161,10 +161,11 @@ class Fold:
             self._event(received, received_ns)
 
     def _event(self, received: Received, received_ns: int) -> None:
-        event = subjects.decode(received.subject, received.payload)
-        handle = self._kinds.get(type(event))
+        # By the subject alone: most of a stream is what others say about halts.
+        handle = self._kinds.get(subjects.find(received.subject))
         if handle is None:
             return
+        event = subjects.decode(received.subject, received.payload)
         judged = self._judge.judge(event, received, rights(event))
         via: Via = "core" if received.sequence is None else "stream"
         heard = Heard(judged.fact, judged.member.name, via, received_ns)

@@ -64,6 +64,7 @@ class Desk:
         self.evidence: dict[str, dict[str, Evidence]] = {}
         self.revisit: dict[str, None] = {}  # checks whose findings time or a race may decide anew
         self.alarms: dict[str, dict[str, FindingRaised]] = {}  # silent order systems, by halt
+        self._caused: dict[str, str] = {}  # event id of what asked to the halt that came of it
         self.to_clear: dict[str, None] = {}  # halts with such an alarm that may be over
         self._halts_of: dict[Trigger, set[str]] = {}
         self._stored: list[Request] = []
@@ -149,13 +150,19 @@ class Desk:
         )
 
     def to_revisit(self) -> tuple[Ask, ...]:
-        """Return the newest findings of checks that were muted, or asked too late for a lift."""
+        """Return the newest findings of checks that were muted, or asked too late for a lift.
+
+        One that is behind an active halt has its answer until that is lifted.
+        """
         if not self.revisit:
             return ()
+        active, caused = self.halts.active, self._caused
         return tuple(
             ask
             for (check, _), ask in self._latest.items()
-            if check in self.revisit and not isinstance(ask.fact.event, FindingCleared)
+            if check in self.revisit
+            and not isinstance(ask.fact.event, FindingCleared)
+            and caused.get(ask.fact.event.event_id) not in active
         )
 
     def overtaken_by(self, wish: Wish) -> Request | None:
@@ -209,6 +216,7 @@ class Desk:
         place = fact.sequence if before is None or before.sequence is None else before.sequence
         check = halt.requested_by if halt.rule_version is not None else ""
         cause = event.causation_id or ""
+        self._caused[cause] = halt.halt_id
         evidence[event.event_id] = Evidence(cause, check, halt.statistic, place)
         if new:
             self.coverage.request(fact)

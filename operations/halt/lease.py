@@ -55,7 +55,10 @@ class Lease:
         self._places.append(Place(sequence, state_hash, now_ns))
         waiting, self._waiting = self._waiting, deque(maxlen=RUNS_KEPT)
         for each in waiting:
-            self._weigh(each.beat, each.at_ns, now_ns)
+            if sequence < each.beat.sequence and state_hash != each.beat.state_hash:
+                self._waiting.append(each)  # not there yet: thousands may lie in between
+            else:
+                self._weigh(each.beat, each.at_ns, now_ns)
 
     def begin(self, state_hash: str, now_ns: int) -> None:
         """Say that the stream was read to its end, and what is active there."""

@@ -8,6 +8,7 @@ as soon as he has sent it, and is then not told the same again.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from operations.clock import parse_rfc3339, rfc3339
 from operations.events import commands as orders
@@ -23,6 +24,7 @@ from operations.halt.state import FIRM, Scope
 
 ACTOR = "halt"  # in every answer, whichever halt worker gives it
 BLIND = "stream"  # name of the rule that reduces the firm while the stream is not to be trusted
+AT_ONCE = 256  # of one kind, so that what is due never keeps a halt waiting
 LEVELS: dict[str, Level] = {level: level for level in policy.HEIGHT}
 
 
@@ -41,7 +43,8 @@ def due(desk: Desk, now_ns: int) -> tuple[Event, ...]:
 
     Halts that took effect, resumes that expired or were overtaken, lifts whose publication was
     refused because the stream had moved on, order systems that have not said in time that they
-    block, and triggers whose mute is over. The same comes again until it is folded.
+    block, and triggers whose mute is over. The same comes again until it is folded. After an
+    outage thousands may be due, so those of one kind come in parts.
     """
     return tuple(_new(desk, _due(desk, now_ns)))
 
@@ -129,14 +132,18 @@ def _refused(ask: Ask, words: str, *, again: bool = False) -> Event:
 
 
 def _due(desk: Desk, now_ns: int) -> Iterator[Event]:
-    for fact, state_hash in list(desk.activations.values()):
-        assert isinstance(fact.event, HaltRequested)
-        yield _activated(desk, fact.event, fact.at_ns, state_hash)
+    yield from islice(_new(desk, _activations(desk)), AT_ONCE)
     for resume_id in list(desk.open_wishes):
         yield from resumption.settle(desk, desk.wishes[resume_id], now_ns)
     for ask in desk.to_revisit():
         yield from _finding(desk, ask, now_ns)
-    yield from alarms.due(desk, now_ns)
+    yield from islice(_new(desk, alarms.due(desk, now_ns)), AT_ONCE)
+
+
+def _activations(desk: Desk) -> Iterator[Event]:
+    for fact, state_hash in list(desk.activations.values()):
+        assert isinstance(fact.event, HaltRequested)
+        yield _activated(desk, fact.event, fact.at_ns, state_hash)
 
 
 def _halt(desk: Desk, ask: Ask, event: orders.HaltCommanded) -> Iterator[Event]:

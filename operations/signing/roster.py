@@ -10,6 +10,7 @@ JetStream time of a message, so an old message stays judged by the keys of its d
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -248,6 +249,7 @@ def judge(
     return holder.member
 
 
+@lru_cache(maxsize=4096)
 def covers(pattern: str, subject: str) -> bool:
     """Whether a NATS subject pattern (`*` one token, `>` one or more at the end) has a subject."""
     wanted, tokens = subject.split("."), pattern.split(".")
