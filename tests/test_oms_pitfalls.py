@@ -41,9 +41,9 @@ def with_cancels(halt_id: str, which: str = "all", mode: str = "BLOCK_ALL"):
     return msgspec.structs.replace(event, data=data)
 
 
-def flatten(halt_id: str, *accounts: str) -> FlattenCommanded:
+def flatten(halt_id: str, *accounts: str, fund_id: str = "alpha") -> FlattenCommanded:
     data = FlattenOrder(halt_id=halt_id, account_ids=accounts, reason="drill", **times())
-    return FlattenCommanded(**envelope(halt_id, fund_id="alpha", environment="paper"), data=data)
+    return FlattenCommanded(**envelope(halt_id, fund_id=fund_id, environment="paper"), data=data)
 
 
 async def test_pitfall_1_a_cancel_path_that_raises_neither_opens_the_gate_nor_ends_the_cancels(
@@ -91,8 +91,14 @@ async def test_pitfall_3_a_restart_does_not_do_a_flatten_twice(firm, tmp_path):
             assert {line.position for line in oms.gate.lines([ACCOUNT])} == {Decimal(0)}
         async with trading(firm, tmp_path, floor) as (oms, _):
             oms.gate.position(ACCOUNT, "AAPL", Decimal(7))  # as if the books were wrong
+            oms.gate.position(ACCOUNT, "KO", Decimal(5))
+            oms.gate.position("acc-2", "KO", Decimal(5))
             await leased(oms)
-            assert len(floor.sent) == 3
+            await person.send(halt_order("h-2", "FUND_HALT", fund_id="beta"), "operator")
+            await acknowledged(person, "oms-1", "BLOCKING", halt_id="h-2")
+            await person.send(flatten("h-2", "acc-2", fund_id="beta"), "operator")
+            await acknowledged(person, "oms-1", "FLAT", halt_id="h-2")
+            assert len(floor.sent) == 4, "what was flat before the restart is not begun again"
             assert code(floor.trade(order("more"))) == "FUND_HALTED"
 
 
