@@ -282,6 +282,12 @@ async def missing(settings: Settings, client, ear: Ear) -> float:
     signer = Signer(key, settings.audit.origin, settings.environment)
     async with order_systems(settings) as processes:
         await open_for_trade(client)
+        # Two of them start for the first time, and acknowledge every halt before this one.
+        for oms_id in accounts.OMS:
+            while len(_remembered(Path(settings.home) / f"bench-{oms_id}")) < ACTIVE:
+                await asyncio.sleep(0.05)
+        await ear.next_beat()
+        await ear.next_beat()
         *_, victim = processes
         processes[victim].kill()
         event = finding(SILENT)

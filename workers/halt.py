@@ -97,7 +97,12 @@ class Loop:
         # What was heard meanwhile waits for the server's time, by which signatures are judged.
         await self._pulse.probe(self._decider)
         works = (self._hear(), self._read(), self._settle(), self._tick(), self._probe())
-        await _first((*works, self._beat(), self._renew(), self._stopped()))
+        # A sixth of the time of a start: nothing of what is folded then is garbage.
+        gc.disable()
+        try:
+            await _first((*works, self._beat(), self._renew(), self._stopped()))
+        finally:
+            gc.enable()
 
     async def _hear(self) -> None:
         decider = self._decider
@@ -125,6 +130,7 @@ class Loop:
                 # What was folded stays, so no later pause of the collector looks at it again.
                 gc.collect()
                 gc.freeze()
+                gc.enable()
             if self._follower.problem:
                 await asyncio.sleep(TICK_SECONDS)
 
