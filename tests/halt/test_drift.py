@@ -20,6 +20,7 @@ from operations.halt.drift import (
     zscore,
 )
 from operations.halt.latch import Cause
+from operations.statistics.newey_west import automatic_lags, long_run_variance
 
 pytestmark = pytest.mark.unit
 
@@ -211,3 +212,12 @@ def test_few_strategies_that_are_well_are_halted_and_most_that_are_not():
     assert halted_share(0.03) <= 0.03
     assert halted_share(0.0) >= 0.72
     assert halted_share(-0.03, strategies=50) == 1.0
+
+
+@pytest.mark.parametrize("horizon_days", [1, 5, 20])
+def test_the_deviation_of_a_baseline_is_that_of_the_statistics_for_watchdogs(horizon_days):
+    chance = Random(horizon_days)
+    daily = [chance.gauss(0.03, 0.1) for _ in range(250)]
+    lags = automatic_lags(len(daily), horizon_days)
+    variance = long_run_variance(daily, lags)
+    assert newey_west(daily, horizon_days) ** 2 == pytest.approx(variance, rel=1e-12)
