@@ -17,6 +17,7 @@ ADMIN = "admin"
 STREAM = Nats.stream
 REBUILD = "rebuild"
 LIMITS = "limits"
+WATCHDOGS = "watchdogs"
 # Halt workers share a user and a key; each reads through a consumer of its own.
 HALT = "halt"
 HALT_CONSUMERS = ("halt-1", "halt-2")
@@ -152,6 +153,19 @@ USERS = (
         publish=(
             *_reader(LIMITS),
             *(f"mts.v1.operations.finding.{check}.*" for check in roles.LIMIT_CHECKS),
+        ),
+    ),
+    User(
+        name=WATCHDOGS,
+        publish=(
+            *_reader(WATCHDOGS),
+            *roles.SERVICES["watchdogs"],
+            "mts.v1.operations.warehouse.measured",
+            "mts.v1.operations.database.measured",
+            "mts.v1.operations.service.polled",
+            "mts.v1.operations.canary.passed",
+            "mts.v1.operations.clock.ticked",
+            "ops.v1.watchdogs.board",
         ),
     ),
     User(

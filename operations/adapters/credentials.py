@@ -15,7 +15,7 @@ READER = "mts_reader"
 # Workers that write to the database, each as a role of its own.
 WRITERS = {"audit": "mts_sealer", "checkpoint": "mts_signer", "projection": "mts_projector"}
 # The role of every worker; an empty one never sees the database.
-WORKER_ROLES = WRITERS | {"evidence": READER, "halt": "", "limits": ""}
+WORKER_ROLES = WRITERS | {"evidence": READER, "halt": "", "limits": "", "watchdogs": ""}
 # What only the one who makes users and roles may know.
 FLEET_ONLY = (
     "MTS_NATS_ADMIN_USER",

@@ -92,6 +92,7 @@ CONSUMERS: tuple[Mapping[str, Any], ...] = (
         "ack_policy": "none",
         "filter_subjects": list(LIMIT_SUBJECTS),
     },
+    {"durable_name": accounts.WATCHDOGS, "ack_policy": "none"},
 )
 
 

@@ -36,6 +36,7 @@ PEOPLE_ROLES = {OPERATOR: ("risk_manager", "auditor"), COSIGNER: ("risk_manager"
 SERVICE_ROLES = {
     accounts.HALT: ("halt_worker",),
     accounts.LIMITS: ("limits",),
+    accounts.WATCHDOGS: ("watchdogs",),
     "evidence": ("evidence",),
 }
 

@@ -141,7 +141,7 @@ def add(
         File that `mts keys new` made; the name in it is the holder's.
     role
         Role of the holder from now on; may be given more than once. An order system has a role of
-        its own, as oms.oms-4, and so has a check, as check.vpin.
+        its own, as oms.oms-4, and so has a check, as check.audit.
     days
         How long the key counts.
     file

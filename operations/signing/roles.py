@@ -22,6 +22,7 @@ PEOPLE: tuple[Person, ...] = get_args(Person)
 COMMAND = "mts.v1.operations.command"
 FINDING = "mts.v1.operations.finding"
 HALT = "mts.v1.operations.halt"
+ACTION = "mts.v1.operations.action"
 
 # What a halt worker decides; acknowledgements belong to the order systems.
 DECISIONS = (
@@ -29,6 +30,12 @@ DECISIONS = (
 )  # fmt: skip
 # The checks that the limits worker asks; each other check has a key of its own.
 LIMIT_CHECKS = ("drawdown", "daily_loss", "drift_zscore", "news_aggregate", "limits")
+# The checks of the watchdogs, and what they find about the data that all of them need.
+WATCHDOG_CHECKS = (
+    "predictive_health", "drift_monitor", "vpin", "news_spike", "position_anomaly",
+    "db_watchdog", "strategy_watchdog", "theta_watchdog", "dependency_watchdog",
+    "portfolio_vol_dd", "data_fault",
+)  # fmt: skip
 HALT_CHECK = "halt"  # what a halt worker finds: refused commands, missing acknowledgements
 
 SERVICES: dict[str, tuple[str, ...]] = {
@@ -38,9 +45,13 @@ SERVICES: dict[str, tuple[str, ...]] = {
         f"{FINDING}.{HALT_CHECK}.*",
     ),
     "limits": tuple(f"{FINDING}.{check}.*" for check in LIMIT_CHECKS),
+    "watchdogs": (
+        f"{ACTION}.requested",
+        *(f"{FINDING}.{check}.*" for check in WATCHDOG_CHECKS),
+    ),
     "evidence": (f"{HALT}.documented", f"{FINDING}.evidence.*"),
 }
-# Roles of which each owner has its own, as `check.vpin` or `oms.oms-1`: one owner per subject.
+# Roles of which each owner has its own, as `check.audit` or `oms.oms-1`: one owner per subject.
 OWNED: dict[str, tuple[str, ...]] = {
     "check": (f"{FINDING}.{{owner}}.*",),
     "oms": (

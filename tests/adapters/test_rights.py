@@ -48,6 +48,10 @@ REFUSED_PUBLISH = [
     ("halt", "$JS.API.CONSUMER.RESET.MTS.oms-1"),
     ("limits", "mts.v1.operations.halt.requested"),
     ("limits", "mts.v1.operations.finding.halt.raised"),
+    ("limits", "mts.v1.operations.action.requested"),
+    ("watchdogs", "mts.v1.operations.halt.requested"),
+    ("watchdogs", "mts.v1.operations.finding.drawdown.raised"),
+    ("watchdogs", "mts.v1.operations.action.released"),
     ("evidence", "mts.v1.operations.halt.requested"),
     ("evidence", "$JS.API.CONSUMER.MSG.NEXT.MTS.audit"),
     ("operator", "mts.v1.trading.order.submitted"),
@@ -116,6 +120,7 @@ async def test_every_worker_reads_the_stream_through_its_own_consumer(nats_serve
         *((accounts.HALT, name) for name in accounts.HALT_CONSUMERS),
         *((name, name) for name in accounts.OMS),
         (accounts.LIMITS, accounts.LIMITS),
+        (accounts.WATCHDOGS, accounts.WATCHDOGS),
     ):
         client = await nats_server.connect(user)
         answer = await client.request(

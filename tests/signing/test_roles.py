@@ -95,9 +95,10 @@ def test_roles_that_look_and_prove_move_nothing():
 SERVICES = (
     "halt_worker",
     "limits",
+    "watchdogs",
     "evidence",
     "check.audit",
-    "check.vpin",
+    "check.latency",
     "oms.oms-1",
     "oms.oms-2",
 )
@@ -123,8 +124,13 @@ def test_a_service_may_sign_its_own_and_not_its_neighbours():
     assert may("oms.oms-1", report_subject("oms-1"))
     assert not may("oms.oms-1", "mts.v1.operations.halt.acknowledged.oms-2")
     assert not may("oms.oms-1", "mts.v1.operations.halt.lifted")
-    assert may("check.vpin", "mts.v1.operations.finding.vpin.updated")
-    assert not may("check.vpin", "mts.v1.operations.finding.drawdown.raised")
+    assert may("check.latency", "mts.v1.operations.finding.latency.updated")
+    assert not may("check.latency", "mts.v1.operations.finding.drawdown.raised")
+    assert may("watchdogs", "mts.v1.operations.finding.vpin.raised")
+    assert may("watchdogs", "mts.v1.operations.action.requested")
+    assert not may("watchdogs", "mts.v1.operations.halt.requested")
+    assert not may("watchdogs", "mts.v1.operations.finding.drawdown.raised")
+    assert not may("limits", "mts.v1.operations.action.requested")
     assert may("limits", "mts.v1.operations.finding.daily_loss.raised")
     assert not may("limits", "mts.v1.operations.halt.requested")
     assert may("halt_worker", "mts.v1.operations.halt.requested")
@@ -147,6 +153,7 @@ def test_a_service_may_sign_its_own_and_not_its_neighbours():
         "oms.a b",
         "check.drawdown",  # belongs to limits
         "check.halt",
+        "check.vpin",  # belongs to the watchdogs
         "check.oms_oms-1",
         "viewer.x",
         "",
