@@ -32,8 +32,12 @@ TICK_SECONDS = 0.2
 CONNECT_AGAIN_SECONDS = 0.25
 RENEW_SECONDS = 60.0
 IN_A_ROW = 16  # stored messages that are folded before what was heard gets its turn
+# What order systems answer and what the stream repeats waits so long, so that the order systems
+# that still have to block get the cores first.
+PATIENCE_SECONDS = 0.01
 BACKLOG = 50  # messages not looked at from which on this worker counts as busy
 DAY_NS = 86_400 * NANOSECONDS
+ANSWERS = "mts.v1.operations.halt.acknowledged."
 SUBJECTS = (
     "mts.v1.operations.finding.*.*",
     "mts.v1.operations.command.*",
@@ -87,27 +91,42 @@ class Loop:
         self._runtime, self._metrics = runtime, runtime.once(Metrics)
         self._bus, self._decider, self._follower, self._pulse = bus, decider, follower, pulse
         self._unread = 0
-        self._heard: asyncio.Queue[tuple[Received, int]] = asyncio.Queue()
+        self._asks: asyncio.Queue[tuple[Received, int]] = asyncio.Queue()
+        self._answers: asyncio.Queue[Received] = asyncio.Queue()
 
     async def run(self) -> None:
         """Work until the process is asked to stop; raises Retryable when the connection is lost."""
-        await self._bus.listen(
-            SUBJECTS, lambda received: self._heard.put_nowait((received, monotonic_ns()))
-        )
+        await self._bus.listen(SUBJECTS, self._receive)
         # What was heard meanwhile waits for the server's time, by which signatures are judged.
         await self._pulse.probe(self._decider)
-        works = (self._hear(), self._read(), self._settle(), self._tick(), self._probe())
+        listening = (self._answer_asks(), self._take_answers(), self._read(), self._settle())
+        timed = (self._tick(), self._probe(), self._beat(), self._renew(), self._stopped())
         # A sixth of the time of a start: nothing of what is folded then is garbage.
         gc.disable()
         try:
-            await _first((*works, self._beat(), self._renew(), self._stopped()))
+            await _first((*listening, *timed))
         finally:
             gc.enable()
 
-    async def _hear(self) -> None:
+    def _receive(self, received: Received) -> None:
+        if received.subject.startswith(ANSWERS):
+            self._answers.put_nowait(received)
+        else:
+            self._asks.put_nowait((received, monotonic_ns()))
+
+    async def _take_answers(self) -> None:
+        while True:
+            received = await self._answers.get()
+            await asyncio.sleep(PATIENCE_SECONDS)
+            await self._decider.handle(received)
+            while not self._answers.empty():
+                await self._decider.handle(self._answers.get_nowait())
+                await asyncio.sleep(0)
+
+    async def _answer_asks(self) -> None:
         decider = self._decider
         while True:
-            received, arrived_ns = await self._heard.get()
+            received, arrived_ns = await self._asks.get()
             before = decider.requests
             await decider.handle(received)
             if decider.requests > before:
@@ -117,6 +136,8 @@ class Loop:
         decider = self._decider
         while True:
             found = await self._follower.read()
+            if decider.folded:
+                await asyncio.sleep(PATIENCE_SECONDS)
             for number, delivery in enumerate(found):
                 with suppress(Rejected):  # a subject that is no text is no event
                     await decider.handle(judge.stored(delivery))
@@ -143,7 +164,8 @@ class Loop:
             began_ns = monotonic_ns()
             await asyncio.sleep(TICK_SECONDS)
             late = (monotonic_ns() - began_ns) / NANOSECONDS - TICK_SECONDS
-            backlog = self._heard.qsize() + self._unread + self._follower.waiting
+            heard = self._asks.qsize() + self._answers.qsize()
+            backlog = heard + self._unread + self._follower.waiting
             self._pulse.busy = late > TICK_SECONDS or backlog > BACKLOG
             self._decider.refresh_roster()
             await self._decider.due()

@@ -14,7 +14,7 @@ import msgspec
 from operations.adapters.oms_cancels import Canceller, Cancels, OrderSystem, end_tasks
 from operations.adapters.oms_link import Outbox
 from operations.adapters.oms_memory import HeardHalt, Memory, MemoryFile
-from operations.clock import monotonic_ns, now_ns
+from operations.clock import monotonic_ns, now_ns, rfc3339
 from operations.events.base import Event
 from operations.events.commands import CancelAllCommanded
 from operations.events.halts import Acknowledgement, Halt, HaltAcknowledged, HaltRequested, Phase
@@ -45,12 +45,14 @@ class Voice:
         via: Via,
         cause: Event | None,
         *,
+        at_ns: int | None = None,
         stored: Callable[[], None] = lambda: None,
         **more: object,
     ) -> None:
         """Acknowledge a phase of a halt; `more` are further fields of the acknowledgement.
 
-        `stored` is called when the stream has it.
+        `at_ns` is when it was reached, in ns since 1970, by default now; `stored` is called when
+        the stream has it.
         """
         data = msgspec.convert(
             {"oms_id": self._oms_id, "halt_id": halt_id, "phase": phase, "via": via, **more},
@@ -58,6 +60,7 @@ class Voice:
         )
         self._outbox.put(
             HaltAcknowledged(
+                timestamp="" if at_ns is None else rfc3339(at_ns),
                 subject_id=halt_id,
                 fund_id=cause.fund_id if cause else None,
                 strategy_id=cause.strategy_id if cause else None,
@@ -105,6 +108,7 @@ class Duties:
         """Prove that a halt blocks, acknowledge it, and begin with the cancels that it asks for."""
         halt_id = episode.halt_id
         denied = self._probe(episode.scope)
+        denied_ns, to_block_ns = now_ns(), monotonic_ns() - received_ns
         self.voice.say(halt_id, "RECEIVED", via, event)
         if isinstance(denied, Denial):
             entries = self._gate.open_orders(episode.scope, "all")
@@ -113,7 +117,8 @@ class Duties:
                 "BLOCKING",
                 via,
                 event,
-                to_block_us=max(0, monotonic_ns() - received_ns) // 1000,
+                at_ns=denied_ns,
+                to_block_us=max(0, to_block_ns) // 1000,
                 open_before=len(entries),
                 unknown_in_flight=sum(entry.stage == "sent" for entry in entries),
                 # Said again after a restart unless the stream has it.
