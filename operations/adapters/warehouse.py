@@ -1,0 +1,192 @@
+"""The private tables of a watchdog process: an in-memory DuckDB that is rebuilt after any death.
+
+It holds what the watchdogs of this process keep and nothing else, in one thread and bounded memory.
+Rows go in by columns, because row by row costs a hundred times as much. Nothing that counts is
+only here: a snapshot in Parquet files, bound to a place in the stream, saves reading it all again.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+
+from operations.adapters.credentials import private_folder
+from operations.checks import Look, Row, Table, Watchdog
+from operations.errors import Rejected
+
+MEMORY_MB = 256
+ALWAYS = (("sequence", "BIGINT"), ("at_ns", "BIGINT"))
+LOOKS = "look"
+NAMES_OF_A_UNIT = ("look", "unit", "fund_id", "strategy_id")
+STATE_FILE = "state.json"
+_NUMPY: Mapping[str, type] = {
+    "BIGINT": np.int64, "INTEGER": np.int64, "DOUBLE": np.float64, "BOOLEAN": np.bool_,
+}  # fmt: skip
+
+
+class Found(NamedTuple):
+    """The rows that one look may see of one unit; `names` are their columns."""
+
+    look: int
+    unit: str
+    fund_id: str | None
+    strategy_id: str | None
+    names: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+class Warehouse:
+    """The tables of some watchdogs. Not for several threads."""
+
+    def __init__(self, tables: Iterable[Table], memory_mb: int = MEMORY_MB) -> None:
+        self._tables = {table.name: table for table in tables}
+        self._database = duckdb.connect(
+            ":memory:", config={"threads": 1, "memory_limit": f"{memory_mb}MB"}
+        )
+        for table in self._tables.values():
+            columns = ", ".join(f"{name} {kind}" for name, kind in _columns(table))
+            self._database.execute(f"CREATE TABLE {table.name} ({columns})")
+        self._database.execute(
+            f"CREATE TABLE {LOOKS} (look BIGINT, sequence BIGINT, at_ns BIGINT, unit VARCHAR)"
+        )
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._database.close()
+
+    def insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Add rows, each with a value for every column of the table; None is NULL.
+
+        Raises Rejected when a row does not fit.
+        """
+        if not rows:
+            return
+        columns = _columns(table)
+        if any(len(row) != len(columns) for row in rows):
+            raise Rejected(f"a row of {table.name} has not one value for each of {columns}")
+        values = list(zip(*rows, strict=True))
+        block = {
+            name: _array(kind, column) for (name, kind), column in zip(columns, values, strict=True)
+        }
+        self._database.register("block", block)
+        try:
+            self._database.execute(f"INSERT INTO {table.name} SELECT * FROM block")  # noqa: S608
+        except duckdb.Error as error:
+            raise Rejected(f"rows do not fit into {table.name}: {error}") from error
+        finally:
+            self._database.unregister("block")
+
+    def ask(self, watchdog: Watchdog, looks: Sequence[Look]) -> list[Found]:
+        """Return what each look may see, by look and unit; units without rows are left out.
+
+        Raises Rejected when the query fails or does not yield the fields of the watchdog's row.
+        """
+        self._database.execute(f"DELETE FROM {LOOKS}")  # noqa: S608
+        rows = [
+            (number, look.sequence, look.at_ns, look.unit.id if look.unit else None)
+            for number, look in enumerate(looks)
+        ]
+        numbers, sequences, times, units = zip(*rows, strict=True)
+        block = {
+            "look": np.array(numbers, np.int64), "sequence": np.array(sequences, np.int64),
+            "at_ns": np.array(times, np.int64), "unit": np.array(units, object),
+        }  # fmt: skip
+        self._database.register("block", block)
+        self._database.execute(f"INSERT INTO {LOOKS} SELECT * FROM block")  # noqa: S608
+        self._database.unregister("block")
+        try:
+            cursor = self._database.execute(watchdog.query)
+            found = cursor.fetchall()
+        except duckdb.Error as error:
+            raise Rejected(f"the query of {watchdog.name} failed: {error}") from error
+        names = tuple(column[0] for column in cursor.description or ())
+        wanted = (*NAMES_OF_A_UNIT, *watchdog.row._fields)
+        if names != wanted:
+            raise Rejected(f"the query of {watchdog.name} yields {names}, its rows are {wanted}")
+        return [
+            Found(look, unit, fund_id, strategy_id, names[4:], [row[4:] for row in group])
+            for (look, unit, fund_id, strategy_id), group in groupby(found, itemgetter(0, 1, 2, 3))
+        ]
+
+    def trim(self, now_ns: int) -> None:
+        """Remove rows that are older than their table keeps, by the time of the stream."""
+        for table in self._tables.values():
+            oldest = now_ns - table.keep_days * 86_400_000_000_000
+            self._database.execute(f"DELETE FROM {table.name} WHERE at_ns < ?", [oldest])  # noqa: S608
+
+    def measure(self, table: Table) -> tuple[int, str]:
+        """Return the number of rows of a table and a hash that does not depend on their order."""
+        texts = ", ".join(f"coalesce({name}::VARCHAR, '')" for name, _ in _columns(table))
+        hashed = f"md5_number_lower(concat_ws(chr(31), {texts}))"
+        statement = f"SELECT count(*), coalesce(sum({hashed}), 0) FROM {table.name}"  # noqa: S608
+        count, total = self._database.execute(statement).fetchall()[0]
+        return int(count), f"{int(total):x}"
+
+    def save(self, folder: Path, state: Mapping[str, Any]) -> None:
+        """Write every table and a state into a folder, in one step: all of it or none."""
+        new = folder.with_name(f".{folder.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        private_folder(new)
+        for name in self._tables:
+            self._database.execute(f"COPY {name} TO '{new / name}.parquet' (FORMAT parquet)")
+        (new / STATE_FILE).write_text(json.dumps(state))
+        for file in new.iterdir():
+            _sync(file)
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+        _sync(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def load(self, folder: Path) -> None:
+        """Fill the empty tables from a folder. Raises Rejected when a file cannot be used."""
+        for table in self._tables.values():
+            names = ", ".join(name for name, _ in _columns(table))
+            statement = f"INSERT INTO {table.name} SELECT {names} FROM read_parquet(?)"  # noqa: S608
+            try:
+                self._database.execute(statement, [str(folder / f"{table.name}.parquet")])
+            except duckdb.Error as error:
+                raise Rejected(f"the snapshot of {table.name} cannot be used: {error}") from error
+
+
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """Return the state that was saved into a folder; None when there is none that can be read."""
+    try:
+        found = json.loads((folder / STATE_FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _columns(table: Table) -> tuple[tuple[str, str], ...]:
+    return (*ALWAYS, *table.columns)
+
+
+def _array(kind: str, values: Sequence[Any]) -> Any:
+    """Return a column for DuckDB; a column with missing values is masked."""
+    numpy_kind = _NUMPY.get(kind)
+    if numpy_kind is None:
+        texts = [None if value is None else str(value) for value in values]
+        return np.array(texts, object)
+    missing = [value is None for value in values]
+    if not any(missing):
+        return np.array(values, numpy_kind)
+    filled = [0 if value is None else value for value in values]
+    return np.ma.masked_array(np.array(filled, numpy_kind), mask=missing)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,143 @@
+"""What the stream says about what is watched, folded, and what has to be said that it lacks.
+
+A finding or a request of an action waits from the moment in which its cause is folded until our own
+message with these very bytes comes back out of the stream. So after a crash at any point the fold
+of the same stream knows what was said already, and says the rest under the same ids. Cases that
+canaries publish are folded apart, in tables of their own; drills are not watched.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from operations.adapters.judge import Judge, Received, stored
+from operations.adapters.warehouse import read_state
+from operations.adapters.watch_engine import Engine
+from operations.audit.chain import Delivery
+from operations.checks import Stored
+from operations.errors import Denied, Rejected
+from operations.events import subjects
+from operations.events.actions import ActionRequested
+from operations.events.base import Event, encode
+from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
+from operations.events.operations import RosterPublished
+
+FORMAT = 1
+Said = FindingRaised | FindingUpdated | FindingCleared | ActionRequested
+
+
+class Watch:
+    """The fold of the stream for watchdogs.
+
+    `refused` counts what came in our name without a valid signature, `unreadable` what was no
+    event of its subject. `engines` are the real one and the one for canaries.
+    """
+
+    def __init__(self, judge: Judge, build: Callable[[], Engine], stream_created_ns: int) -> None:
+        self.waiting: dict[str, Event] = {}  # by event id, in the order of their causes
+        self.refused = self.unreadable = self.reached = 0
+        self.engine, self.canaries = build(), build()
+        self._judge, self._build = judge, build
+        self._stream_created_ns = stream_created_ns
+
+    def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Fold messages in the order of the stream; what can never be read is counted."""
+        real: list[Stored] = []
+        canaries: list[Stored] = []
+        for delivery in deliveries:
+            event = self._read(delivery)
+            if event is None:
+                continue
+            environment = event.event.environment
+            if environment == "canary":
+                canaries.append(event)
+            elif environment != "drill":
+                real.append(event)
+        for said in (*self.engine.take(real), *self.canaries.take(canaries)):
+            self.waiting[said.event_id] = said
+
+    def refresh(self) -> None:
+        """Look whether there is a newer roster."""
+        self._judge.watch.refresh()
+
+    def save(self, folder: Path) -> bool:
+        """Save what was folded, unless something waits to be said; returns whether it was."""
+        if self.waiting:
+            return False
+        for name, engine in (("real", self.engine), ("canary", self.canaries)):
+            state = engine.snapshot()
+            state |= {
+                "format": FORMAT,
+                "stream_created_ns": self._stream_created_ns,
+                "position": self.reached,
+                "watchdogs": [watchdog.name for watchdog in engine.watchdogs],
+            }
+            engine.warehouse.save(folder / name, state)
+        return True
+
+    def load(self, folder: Path) -> bool:
+        """Go on from what was saved, if both parts fit this stream and each other."""
+        states = [read_state(folder / name) for name in ("real", "canary")]
+        if not all(state and self._fits(state) for state in states):
+            return False
+        real, canary = states
+        assert real is not None
+        assert canary is not None
+        if real["position"] != canary["position"]:
+            return False
+        try:
+            for name, engine, state in (
+                ("real", self.engine, real), ("canary", self.canaries, canary),
+            ):  # fmt: skip
+                engine.warehouse.load(folder / name)
+                engine.restore(state)
+        except (Rejected, msgspec.ValidationError, KeyError, TypeError, ValueError):
+            self.engine, self.canaries = self._build(), self._build()
+            return False
+        self.reached = int(real["position"])
+        return True
+
+    def _fits(self, state: dict[str, Any]) -> bool:
+        names = [watchdog.name for watchdog in self.engine.watchdogs]
+        wanted = FORMAT, self._stream_created_ns, names
+        return (
+            state.get("format"),
+            state.get("stream_created_ns"),
+            state.get("watchdogs"),
+        ) == wanted
+
+    def _read(self, delivery: Delivery) -> Stored | None:
+        """Return an event to be folded; what moves nothing here is dealt with and is None."""
+        try:
+            received = stored(delivery)
+        except Rejected:
+            return None  # no subject of ours is not ASCII
+        assert received.sequence is not None
+        if received.sequence <= self.reached:
+            return None
+        self.reached = received.sequence
+        try:
+            event = subjects.decode(received.subject, received.payload)
+        except Rejected:
+            self.unreadable += 1
+            return None
+        if isinstance(event, RosterPublished):
+            self._judge.take_roster(event)
+            return None
+        if isinstance(event, Said):
+            self._came_back(event, received)
+            return None
+        return Stored(event, received.sequence, received.at_ns)
+
+    def _came_back(self, event: Said, received: Received) -> None:
+        ours = self.waiting.get(event.event_id)
+        if ours is None or encode(ours) != received.payload:
+            return
+        try:
+            self._judge.ask(received)
+        except Denied:
+            self.refused += 1
+            return
+        del self.waiting[event.event_id]

@@ -1,0 +1,242 @@
+"""Runs watchdogs over a warehouse: events in, in the order of the stream, findings out.
+
+What it knows is its tables, its open episodes and the last fixed time of each watchdog; all of it
+follows from the events so far, so a snapshot of it and the events after it give the same findings
+as all events from the first. A watchdog that fails is unknown, and says why; it ends no other.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from operations.adapters.warehouse import Found, Warehouse
+from operations.checks import (
+    Episode,
+    Limits,
+    Look,
+    Mode,
+    Row,
+    Standing,
+    Stored,
+    Unit,
+    Verdict,
+    Watchdog,
+    boundaries,
+)
+from operations.clock import NANOSECONDS, rfc3339
+from operations.episodes import Judgement, advance, evidence
+from operations.errors import Rejected
+from operations.events.base import Event
+
+DATA_FAULT = "data_fault"
+DAY_NS = 86_400 * NANOSECONDS
+
+
+class Layers(Protocol):
+    """What limits and which mode hold for a watchdog and a fund now."""
+
+    def of(self, name: str, fund_id: str | None) -> tuple[Limits, Mode]:
+        """Return both; a fund that has none of its own has the firm's."""
+
+
+class Faults:
+    """Which feeds are at fault from which place in the stream on."""
+
+    def __init__(self) -> None:
+        self._changes: dict[str, list[tuple[int, str]]] = {}
+
+    def note(self, feed: str, sequence: int, title: str) -> None:
+        """Take a change: a title when the feed is at fault from here on, empty when it is well."""
+        self._changes.setdefault(feed, []).append((sequence, title))
+
+    def at(self, feed: str, sequence: int) -> str:
+        """Say what was wrong with a feed at a place in the stream; empty for nothing."""
+        found = ""
+        for place, title in self._changes.get(feed, ()):
+            if place <= sequence:
+                found = title
+        return found
+
+    def settle(self) -> None:
+        """Forget what is older than the newest change of each feed."""
+        for changes in self._changes.values():
+            del changes[:-1]
+
+    def snapshot(self) -> dict[str, list[tuple[int, str]]]:
+        """Return all of it."""
+        return self._changes
+
+    def restore(self, state: Mapping[str, Iterable[Sequence[Any]]]) -> None:
+        """Go on from a snapshot."""
+        self._changes = {
+            feed: [(int(place), str(title)) for place, title in changes]
+            for feed, changes in state.items()
+        }
+
+
+class Engine:
+    """Some watchdogs over one warehouse. `problems` says why a watchdog could not judge."""
+
+    def __init__(self, watchdogs: Sequence[Watchdog], layers: Layers, warehouse: Warehouse) -> None:
+        self.watchdogs = tuple(watchdogs)
+        self.warehouse = warehouse
+        self.standings: dict[tuple[str, str], Standing] = {}
+        self.problems: dict[str, str] = {}
+        self.looks = 0
+        self.reached = 0
+        self._layers = layers
+        self._folds = {
+            table.name: (table, table.fold())
+            for watchdog in self.watchdogs
+            for table in watchdog.tables
+        }
+        self._episodes: dict[tuple[str, str], Episode] = {}
+        self._done_ns: dict[str, int] = {}
+        self._faults = Faults()
+        self._trimmed_ns = 0
+
+    def take(self, batch: Sequence[Stored]) -> list[Event]:
+        """Fold events that come next in the stream; return what has to be said about them."""
+        if not batch:
+            return []
+        self.reached = batch[-1].sequence
+        made = self._keep(batch)
+        said: list[Event] = []
+        for watchdog in self.watchdogs:
+            try:
+                said += self._look(watchdog, batch, made)
+            except Rejected as error:
+                self.problems[watchdog.name] = str(error)
+        self._faults.settle()
+        self._trim(batch[-1].at_ns)
+        return said
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what is known beyond the tables, in JSON's types."""
+        return {
+            "folds": {name: fold.snapshot() for name, (_, fold) in self._folds.items()},
+            "episodes": [
+                [*key, msgspec.to_builtins(episode)] for key, episode in self._episodes.items()
+            ],
+            "standings": [msgspec.to_builtins(each) for each in self.standings.values()],
+            "done_ns": self._done_ns,
+            "faults": self._faults.snapshot(),
+            "reached": self.reached,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a snapshot. Raises msgspec.ValidationError, KeyError when it does not fit."""
+        for name, known in state["folds"].items():
+            self._folds[name][1].restore(known)
+        for name, unit, episode in state["episodes"]:
+            self._episodes[name, unit] = msgspec.convert(episode, Episode)
+        for each in msgspec.convert(state["standings"], list[Standing]):
+            self.standings[each.watchdog, each.unit_id] = each
+        self._done_ns = {name: int(done) for name, done in state["done_ns"].items()}
+        self._faults.restore(state["faults"])
+        self.reached = int(state["reached"])
+
+    def _keep(self, batch: Sequence[Stored]) -> dict[str, Sequence[Row]]:
+        made: dict[str, Sequence[Row]] = {}
+        for name, (table, fold) in self._folds.items():
+            rows = fold.take([each for each in batch if isinstance(each.event, table.kinds)])
+            self.warehouse.insert(table, rows)
+            made[name] = rows
+        return made
+
+    def _look(
+        self, watchdog: Watchdog, batch: Sequence[Stored], made: Mapping[str, Sequence[Row]]
+    ) -> list[Event]:
+        own = [each for each in batch if isinstance(each.event, watchdog.kinds)]
+        rows = {table.name: made[table.name] for table in watchdog.tables}
+        looks = list(watchdog.looks(own, rows))
+        if watchdog.every_seconds:
+            timed = list(boundaries(watchdog, batch, self._done_ns.get(watchdog.name, 0)))
+            self._done_ns[watchdog.name] = self._newest(watchdog, batch[-1])
+            looks += timed
+        if not looks:
+            return []
+        looks.sort(key=lambda look: (look.sequence, look.at_ns))
+        self.looks += len(looks)
+        said = []
+        for look, found in _each(looks, self.warehouse.ask(watchdog, looks)):
+            said += self._judge(watchdog, look, found)
+        return said
+
+    def _newest(self, watchdog: Watchdog, last: Stored) -> int:
+        step = watchdog.every_seconds * NANOSECONDS
+        passed = (last.at_ns - watchdog.lateness_seconds * NANOSECONDS) // step * step
+        return max(passed, self._done_ns.get(watchdog.name, 0))
+
+    def _judge(self, watchdog: Watchdog, look: Look, found: Found) -> list[Event]:
+        unit = look.unit or Unit(watchdog.unit, found.unit, found.fund_id, found.strategy_id)
+        limits, mode = self._layers.of(watchdog.name, unit.fund_id)
+        if mode == "off":
+            return []
+        key = watchdog.name, unit.id
+        known = self._episodes.get(key)
+        verdict = self._verdict(watchdog, look._replace(unit=unit), found, limits, known)
+        proof = evidence(found.names, found.rows, look)
+        judged = Judgement(watchdog, unit, look, verdict, mode, proof)
+        now, said = advance(known, judged)
+        if now is None:
+            self._episodes.pop(key, None)
+        else:
+            self._episodes[key] = now
+        if watchdog.name == DATA_FAULT and (now is None) != (known is None):
+            self._faults.note(unit.id, look.sequence, now.finding.title if now else "")
+        self.standings[key] = _standing(judged, now)
+        return said
+
+    def _verdict(
+        self, watchdog: Watchdog, look: Look, found: Found, limits: Limits, known: Episode | None
+    ) -> Verdict:
+        assert look.unit is not None
+        for feed in watchdog.feeds(look.unit):
+            if fault := self._faults.at(feed, look.sequence):
+                return Verdict(state="unknown", title=f"its data is at fault: {fault}")
+        try:
+            rows = [watchdog.row(*row) for row in found.rows]
+            return watchdog.inspect(rows, look, limits, known)
+        except (ArithmeticError, ValueError, Rejected) as error:
+            self.problems[watchdog.name] = f"{look.unit.id} could not be judged: {error!r}"
+            return Verdict(state="unknown", title=f"could not be judged: {error!r}")
+
+    def _trim(self, now_ns: int) -> None:
+        """Once for each day of the stream, so that a replay trims at the same places."""
+        if now_ns // DAY_NS > self._trimmed_ns // DAY_NS:
+            self._trimmed_ns = now_ns
+            self.warehouse.trim(now_ns)
+
+
+def _each(looks: Sequence[Look], found: Iterable[Found]) -> Iterable[tuple[Look, Found]]:
+    """Pair looks with what they may see; of a unit without rows a look sees nothing."""
+    by_look: dict[int, list[Found]] = {}
+    for each in found:
+        by_look.setdefault(each.look, []).append(each)
+    for number, look in enumerate(looks):
+        unit = look.unit
+        if unit is not None and number not in by_look:
+            yield look, Found(number, unit.id, unit.fund_id, unit.strategy_id, (), [])
+        for one in by_look.get(number, ()):
+            yield look, one
+
+
+def _standing(judged: Judgement, now: Episode | None) -> Standing:
+    verdict, unit = judged.verdict, judged.unit
+    return Standing(
+        watchdog=judged.watchdog.name,
+        unit_kind=unit.kind,
+        unit_id=unit.id,
+        fund_id=unit.fund_id,
+        mode=judged.mode,
+        state=verdict.state,
+        title=verdict.title,
+        statistic=verdict.statistic,
+        statistic_name=verdict.statistic_name,
+        threshold=verdict.threshold,
+        samples=verdict.samples,
+        looked_at=rfc3339(judged.look.at_ns),
+        episode=now.id if now else None,
+    )

@@ -1,0 +1,165 @@
+"""Do watchdogs find the same however the stream is cut, and after a start from a snapshot?"""
+
+import json
+from collections import Counter
+
+import msgspec
+import pytest
+from volatile_fund import CALM, WILD, history
+from watching import engine, event, run, spoken, stored
+
+from operations.adapters import warehouse
+from operations.checks import Table, Verdict
+from operations.errors import Rejected
+from operations.events.base import encode
+from operations.events.operations import ClockTicked, Tick
+from operations.watchdogs.portfolio_vol_dd import NAME, WATCHDOG
+
+pytestmark = pytest.mark.unit
+
+
+def lively():
+    """Two breaches and two recoveries."""
+    return stored(history(([CALM] * 30 + [WILD] * 12 + [CALM] * 80) * 2))
+
+
+def words(said):
+    return [encode(each) for each in said]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_the_size_of_a_batch_changes_no_byte_of_what_is_said(size):
+    whole = run(engine(WATCHDOG), lively())
+    assert len(whole) == 6
+    assert words(run(engine(WATCHDOG), lively(), size)) == words(whole)
+
+
+def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
+    events = lively()
+    whole = words(run(engine(WATCHDOG), events))
+    for place in (0, 30, 34, 35, 36, 80, 120, len(events)):
+        first, second = engine(WATCHDOG), engine(WATCHDOG)
+        before = run(first, events[:place], 9)
+        first.warehouse.save(tmp_path / "one", first.snapshot())
+        second.warehouse.load(tmp_path / "one")
+        second.restore(warehouse.read_state(tmp_path / "one"))
+        assert words(before + run(second, events[place:], 11)) == whole
+        assert second.standings == engine_at_end(events).standings
+
+
+def engine_at_end(events):
+    one = engine(WATCHDOG)
+    run(one, events)
+    return one
+
+
+def test_a_watchdog_that_fails_is_unknown_and_ends_no_other():
+    def breaks(_rows, _look, _limits, _known):
+        return 1 / 0
+
+    broken = msgspec.structs.replace(WATCHDOG, name="vpin", inspect=breaks)
+    one = engine(broken, WATCHDOG)
+    said = run(one, lively())
+    assert Counter(each.subject.split(".")[4] for each in said if "finding" in each.subject) == {
+        NAME: 4
+    }
+    assert one.standings["vpin", "alpha"].state == "unknown"
+    assert "division by zero" in one.problems["vpin"]
+
+
+def test_a_query_that_yields_other_columns_than_the_rows_is_refused_by_name():
+    wrong = msgspec.structs.replace(
+        WATCHDOG, query="SELECT look, unit, unit AS fund_id, unit AS strategy_id, 1 AS x FROM look"
+    )
+    one = engine(wrong)
+    assert run(one, lively()) == []
+    assert "yields" in one.problems[NAME]
+
+
+def test_while_its_feed_is_at_fault_a_unit_is_unknown_and_nothing_is_said():
+    fault = msgspec.structs.replace(
+        WATCHDOG, name="data_fault",
+        inspect=lambda rows, _look, _limits, known: Verdict(
+            state="breached", title="values repeat", stage=int(60 > len(rows) >= 32),
+            recovered=known is not None and len(rows) >= 60,
+        ),
+    )  # fmt: skip
+    dependent = msgspec.structs.replace(WATCHDOG, feeds=lambda unit: (unit.id,))
+    one = engine(fault, dependent)
+    said = run(one, lively(), 13)
+    first = [each for each in said if each.data.__class__.__name__ == "Finding"]
+    assert spoken(first[:1]) == [("finding.data_fault.raised", "alpha")]
+    assert one.standings[NAME, "alpha"].state == "ok"
+    while_at_fault = engine(fault, dependent)
+    run(while_at_fault, lively()[:50])
+    assert while_at_fault.standings[NAME, "alpha"].state == "unknown"
+    assert "values repeat" in while_at_fault.standings[NAME, "alpha"].title
+
+
+def test_fixed_times_are_looked_at_once_each_wherever_a_batch_ends():
+    seen = []
+
+    def note(_rows, look, _limits, _known):
+        seen.append((look.at_ns, look.sequence))
+        return Verdict(state="ok", title="")
+
+    hourly = msgspec.structs.replace(
+        WATCHDOG,
+        looks=lambda _batch, _rows: (),
+        every_seconds=3600,
+        lateness_seconds=30,
+        query="""
+            SELECT look.look, n.fund_id AS unit, n.fund_id, NULL AS strategy_id,
+                   n.sequence, n.as_of_ns, n.nav, n.flow, NULL AS target_volatility,
+                   NULL AS gross, NULL AS currency
+            FROM look JOIN settled_nav n ON n.sequence <= look.sequence
+            ORDER BY look.look, unit, n.sequence""",
+        inspect=note,
+    )
+    ticks = [
+        event(ClockTicked, "clock", Tick(minute="2026-01-05T00:00:00Z", offset_ms=0.0), number * 60)
+        for number in range(300)
+    ]
+    events = stored([*history([CALM] * 3), *ticks])
+    run(engine(hourly), events)
+    whole, seen[:] = list(seen), []
+    assert len(whole) == 5
+    assert all(at_ns % (3600 * 10**9) == 0 for at_ns, _ in whole)
+    run(engine(hourly), events, 7)
+    assert seen == whole
+
+
+def test_a_row_that_does_not_fit_its_table_is_refused():
+    table = Table(
+        name="t", columns=(("n", "BIGINT"),), kinds=(), fold=WATCHDOG.tables[0].fold, keep_days=1
+    )
+    house = warehouse.Warehouse([table])
+    with pytest.raises(Rejected, match="one value for each"):
+        house.insert(table, [(1, 2)])
+
+
+def test_rows_are_kept_as_long_as_their_table_says():
+    table = Table(
+        name="t", columns=(("n", "BIGINT"),), kinds=(), fold=WATCHDOG.tables[0].fold, keep_days=2
+    )
+    house = warehouse.Warehouse([table])
+    day = 86_400 * 10**9
+    house.insert(table, [(number, number * day, None if number else 5) for number in range(5)])
+    assert house.measure(table)[0] == 5
+    house.trim(5 * day)
+    assert house.measure(table)[0] == 2
+
+
+def test_two_warehouses_with_the_same_rows_measure_the_same_and_others_do_not():
+    table = Table(
+        name="t", columns=(("n", "BIGINT"), ("w", "VARCHAR")), kinds=(),
+        fold=WATCHDOG.tables[0].fold, keep_days=2,
+    )  # fmt: skip
+    one, two, three = (warehouse.Warehouse([table]) for _ in range(3))
+    rows = [(number, number, number, f"w{number}") for number in range(50)]
+    one.insert(table, rows)
+    two.insert(table, rows[30:])
+    two.insert(table, rows[:30])
+    three.insert(table, [*rows[1:], (0, 0, 0, "w1")])
+    assert one.measure(table) == two.measure(table) != three.measure(table)
+    assert json.dumps(one.measure(table))
