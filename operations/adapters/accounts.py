@@ -18,6 +18,7 @@ STREAM = Nats.stream
 REBUILD = "rebuild"
 LIMITS = "limits"
 WATCHDOGS = "watchdogs"
+NOTIFICATIONS = "notifications"
 # Halt workers share a user and a key; each reads through a consumer of its own.
 HALT = "halt"
 HALT_CONSUMERS = ("halt-1", "halt-2")
@@ -167,6 +168,10 @@ USERS = (
             "mts.v1.operations.clock.ticked",
             "ops.v1.watchdogs.board",
         ),
+    ),
+    User(
+        name=NOTIFICATIONS,
+        publish=(*_reader(NOTIFICATIONS), "mts.v1.operations.finding.notifications.*"),
     ),
     User(
         name="evidence",

@@ -13,7 +13,12 @@ SUPERUSER = "mts_admin"
 OWNER = "mts_owner"
 READER = "mts_reader"
 # Workers that write to the database, each as a role of its own.
-WRITERS = {"audit": "mts_sealer", "checkpoint": "mts_signer", "projection": "mts_projector"}
+WRITERS = {
+    "audit": "mts_sealer",
+    "checkpoint": "mts_signer",
+    "projection": "mts_projector",
+    "notifications": "mts_notifier",
+}
 # The role of every worker; an empty one never sees the database.
 WORKER_ROLES = WRITERS | {"evidence": READER, "halt": "", "limits": "", "watchdogs": ""}
 # What only the one who makes users and roles may know.

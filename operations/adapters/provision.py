@@ -75,6 +75,12 @@ LIMIT_SUBJECTS = (
     "mts.v1.operations.halt.lifted",
     *(f"mts.v1.operations.finding.{check}.*" for check in roles.LIMIT_CHECKS),
 )
+NOTIFICATION_SUBJECTS = (
+    *HALT_SUBJECTS[:-1],
+    "mts.v1.registry.fund.registered",
+    "mts.v1.registry.strategy.registered",
+    "mts.v1.registry.calendar.published",
+)
 CONSUMERS: tuple[Mapping[str, Any], ...] = (
     {"durable_name": "audit", "ack_policy": "all"},
     {"durable_name": "checkpoint", "ack_policy": "all"},
@@ -93,6 +99,11 @@ CONSUMERS: tuple[Mapping[str, Any], ...] = (
         "filter_subjects": list(LIMIT_SUBJECTS),
     },
     {"durable_name": accounts.WATCHDOGS, "ack_policy": "none"},
+    {
+        "durable_name": accounts.NOTIFICATIONS,
+        "ack_policy": "none",
+        "filter_subjects": list(NOTIFICATION_SUBJECTS),
+    },
 )
 
 

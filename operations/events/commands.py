@@ -5,7 +5,7 @@ The signature is over the bytes as sent, in a header; doing a command twice chan
 
 from typing import Annotated, Literal
 
-from operations.events.base import Data, Event, Id, Timestamp, doc
+from operations.events.base import Data, Event, Id, Timestamp, Token, doc
 from operations.events.halts import Level, Mode, Treatment
 
 
@@ -147,3 +147,35 @@ class ModeCommanded(Event, frozen=True, kw_only=True):
 
     pattern = "mts.v1.operations.command.set_mode"
     data: ModeOrder
+
+
+class AcknowledgeOrder(Command, frozen=True, kw_only=True):
+    """Say that somebody looks after an alert, so that it pages nobody again."""
+
+    episode: Annotated[Id, doc("Episode of the finding, or id of the halt.")]
+
+
+class AcknowledgeCommanded(Event, frozen=True, kw_only=True):
+    """A person looks after an alert."""
+
+    pattern = "mts.v1.operations.command.acknowledge"
+    data: AcknowledgeOrder
+
+
+class SilenceOrder(Command, frozen=True, kw_only=True):
+    """Tell nobody of certain findings for a time; which fund or strategy is in the envelope.
+
+    Never of a halt: that is told whatever is silenced. The same `silence_id` again replaces it.
+    """
+
+    silence_id: Annotated[Id, doc("Id of the silence.")]
+    until: Annotated[Timestamp, doc("When it ends.")]
+    starts_at: Annotated[Timestamp | None, doc("When it begins; null means at once.")] = None
+    check: Annotated[Token | None, doc("Only findings of this check.")] = None
+
+
+class SilenceCommanded(Event, frozen=True, kw_only=True):
+    """A person silences findings for a time, or plans a maintenance window."""
+
+    pattern = "mts.v1.operations.command.silence"
+    data: SilenceOrder

@@ -82,6 +82,8 @@ ALL: tuple[type[Event], ...] = (
     commands.ReleaseCommanded,
     commands.AdoptStreamCommanded,
     commands.ModeCommanded,
+    commands.AcknowledgeCommanded,
+    commands.SilenceCommanded,
     approvals.ApprovalRequested,
     approvals.ApprovalGranted,
     approvals.ApprovalDenied,

@@ -20,8 +20,8 @@ from operations.events.registry import Fund
 from operations.halt.latch import Cause, Latch, Measure, Notice, Place, Streak, write
 from operations.halt.nav import UTC_MIDNIGHT, Bad, Book, Good, day_end, loss_pct, scaled
 from operations.halt.policy import RULES
-from operations.halt.sessions import Sessions
 from operations.halt.state import Scope
+from operations.sessions import Sessions
 
 DRAWDOWN, DAILY_LOSS = "drawdown", "daily_loss"
 LIMITS = "limits"  # what the watch over limits says about what it watches with

@@ -27,8 +27,8 @@ from operations.halt.losses import DAILY_LOSS, DRAWDOWN, LIMITS, FundLosses
 from operations.halt.nav import Bad
 from operations.halt.news_volume import NEWS, NewsVolume
 from operations.halt.policy import RULES
-from operations.halt.sessions import Sessions
 from operations.halt.state import Fact, Scope, scope_of
+from operations.sessions import Sessions
 
 CHECKS = (DRAWDOWN, DAILY_LOSS, DRIFT, NEWS, LIMITS)
 JUDGED: tuple[type[Event], ...] = (

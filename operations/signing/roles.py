@@ -108,6 +108,15 @@ ACTIONS: tuple[Action, ...] = (
     _action("end an action", "release_action", "risk_manager", "compliance_officer"),
     _action("set the mode of a check", "set_mode", "compliance_officer"),
     _action("adopt a stream", "adopt_stream", "auditor"),
+    _action(
+        "acknowledge an alert",
+        "acknowledge",
+        "trader",
+        "risk_manager",
+        "compliance_officer",
+        "admin",
+    ),
+    _action("silence findings", "silence", "risk_manager", "compliance_officer", "admin"),
 )
 
 

@@ -52,6 +52,8 @@ REFUSED_PUBLISH = [
     ("watchdogs", "mts.v1.operations.halt.requested"),
     ("watchdogs", "mts.v1.operations.finding.drawdown.raised"),
     ("watchdogs", "mts.v1.operations.action.released"),
+    ("notifications", "mts.v1.operations.command.acknowledge"),
+    ("notifications", "mts.v1.operations.finding.halt.cleared"),
     ("evidence", "mts.v1.operations.halt.requested"),
     ("evidence", "$JS.API.CONSUMER.MSG.NEXT.MTS.audit"),
     ("operator", "mts.v1.trading.order.submitted"),
@@ -121,6 +123,7 @@ async def test_every_worker_reads_the_stream_through_its_own_consumer(nats_serve
         *((name, name) for name in accounts.OMS),
         (accounts.LIMITS, accounts.LIMITS),
         (accounts.WATCHDOGS, accounts.WATCHDOGS),
+        (accounts.NOTIFICATIONS, accounts.NOTIFICATIONS),
     ):
         client = await nats_server.connect(user)
         answer = await client.request(

@@ -36,6 +36,8 @@ drill                - - y y y -
 release_action       - - y y - -
 set_mode             - - - y - -
 adopt_stream         - - - - - y
+acknowledge          - y y y y -
+silence              - - y y y -
 halt                 - - - - - -
 resume               - - - - - -
 cosign               - - - - - -

@@ -6,7 +6,7 @@ from limit_events import Feed, halting, kinds
 from operations.clock import parse_rfc3339, rfc3339
 from operations.events.operations import ClockTicked, Tick
 from operations.events.registry import Calendar, CalendarPublished, Session
-from operations.halt.sessions import Sessions
+from operations.sessions import Sessions
 
 pytestmark = pytest.mark.unit
 
