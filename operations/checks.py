@@ -179,6 +179,7 @@ class Episode(Struct, frozen=True):
     finding: Finding
 
 
+Canary = Callable[[int, str], Iterable[Event]]
 Looks = Callable[[Sequence[Stored], Mapping[str, Sequence[Row]]], Iterable[Look]]
 Inspect = Callable[[Sequence[Any], Look, Any, Episode | None], Verdict]
 
@@ -193,6 +194,11 @@ def no_feeds(_unit: Unit) -> tuple[str, ...]:
     return ()
 
 
+def no_canary(_now_ns: int, _run_id: str) -> Iterator[Event]:
+    """Return no case: for a watchdog that is tried in another way."""
+    return iter(())
+
+
 class Watchdog(Struct, frozen=True, kw_only=True):
     """One watchdog.
 
@@ -203,6 +209,8 @@ class Watchdog(Struct, frozen=True, kw_only=True):
     With `every_seconds` there is also a look at each multiple of that time since 1970, as soon as
     the stream has passed it by `lateness_seconds`. `feeds` names the feeds that a unit depends on:
     while one of them is at fault, the unit is unknown.
+    `canary` makes, for a time and the id of a run, a small case that must be found: events of the
+    environment "canary" whose ids hold that id.
     """
 
     name: str
@@ -219,6 +227,7 @@ class Watchdog(Struct, frozen=True, kw_only=True):
     every_seconds: int = 0
     lateness_seconds: int = 0
     feeds: Callable[[Unit], tuple[str, ...]] = no_feeds
+    canary: Canary = no_canary
 
     @property
     def kinds(self) -> tuple[type[Event], ...]:

@@ -27,12 +27,7 @@ class Sessions:
         kept = {
             day: span for day, span in known.items() if not found.first_day <= day <= found.last_day
         }
-        try:
-            zone = ZoneInfo(found.zone)
-            kept |= {each.day: _span(each, zone) for each in found.sessions}
-        except (ValueError, OSError, KeyError):
-            pass
-        self._days[found.calendar_id] = kept
+        self._days[found.calendar_id] = kept | spans(found)
 
     def opened_ns(self, calendar_id: str | None, at_ns: int) -> int | None:
         """Return when the session began that runs at a moment, None when there is none."""
@@ -42,6 +37,15 @@ class Sessions:
             if span.opens_ns <= at_ns < span.closes_ns:
                 return span.opens_ns
         return None
+
+
+def spans(found: Calendar) -> dict[str, Span]:
+    """Return the sessions of a calendar by day; none when its zone or a time does not exist."""
+    try:
+        zone = ZoneInfo(found.zone)
+        return {each.day: _span(each, zone) for each in found.sessions}
+    except (ValueError, OSError, KeyError):
+        return {}
 
 
 def _span(session: Session, zone: ZoneInfo) -> Span:
