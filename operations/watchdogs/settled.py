@@ -46,15 +46,42 @@ def _funds(stored: Stored) -> Iterator[Row]:
     )  # fmt: skip
 
 
-def _sessions(stored: Stored) -> Iterator[Row]:
-    """Yield the span of a calendar, then the last close of each of its days."""
-    event = stored.event
-    assert isinstance(event, CalendarPublished)
-    found = event.data
-    place = stored.sequence, stored.at_ns, found.calendar_id
-    yield (*place, found.first_day, found.last_day, None)
-    for day, span in spans(found).items():
-        yield (*place, day, day, span.closes_ns)
+class _Closes:
+    """Folds calendars into rows: when the last session of each day known so far closes."""
+
+    def __init__(self) -> None:
+        self._closes_ns: dict[str, dict[str, int]] = {}  # by calendar and day
+
+    def take(self, batch: Sequence[Stored]) -> list[Row]:
+        """Return a row for each calendar, with what earlier ones said of other days."""
+        return [row for stored in batch for row in self._row(stored)]
+
+    def _row(self, stored: Stored) -> Iterator[Row]:
+        event = stored.event
+        assert isinstance(event, CalendarPublished)
+        found = event.data
+        its = {day: span.closes_ns for day, span in spans(found).items()}
+        if found.sessions and not its:
+            return  # a zone or time that does not exist says nothing about any day
+        known = self._closes_ns.get(found.calendar_id, {})
+        kept = {
+            day: closes_ns
+            for day, closes_ns in known.items()
+            if not found.first_day <= day <= found.last_day
+        }
+        self._closes_ns[found.calendar_id] = kept | its
+        closes_ns = sorted((kept | its).values())
+        if not closes_ns:
+            return
+        yield stored.sequence, stored.at_ns, found.calendar_id, closes_ns[-1] + DAY_NS, closes_ns
+
+    def snapshot(self) -> dict[str, dict[str, int]]:
+        """Return the closes of every calendar."""
+        return self._closes_ns
+
+    def restore(self, state: dict[str, dict[str, int]]) -> None:
+        """Go on from a snapshot."""
+        self._closes_ns = state
 
 
 MARKS = Table(
@@ -77,17 +104,14 @@ FUNDS = Table(
     fold=lambda: EachEvent(_funds),
     keep_days=FOREVER_DAYS,
 )  # fmt: skip
-SESSIONS = Table(
-    name="calendar_session",
-    columns=(
-        ("calendar_id", "VARCHAR"), ("day", "VARCHAR"), ("last_day", "VARCHAR"),
-        ("closes_ns", "BIGINT"),
-    ),
+CLOSES = Table(
+    name="calendar_closes",
+    columns=(("calendar_id", "VARCHAR"), ("until_ns", "BIGINT"), ("closes_ns", "BIGINT[]")),
     kinds=(CalendarPublished,),
-    fold=lambda: EachEvent(_sessions),
+    fold=_Closes,
     keep_days=FOREVER_DAYS,
-)  # fmt: skip
-TABLES = (MARKS, FUNDS, SESSIONS)
+)
+TABLES = (MARKS, FUNDS, CLOSES)
 
 
 def days_of_funds(back_days: int) -> str:
@@ -104,10 +128,12 @@ due AS (
     JOIN (SELECT fund_id, min(sequence) AS first FROM fund_mark GROUP BY fund_id) known
       ON look.unit = known.fund_id OR (look.unit IS NULL AND known.first <= look.sequence)
 ), fund AS (
-    SELECT due.*, f.target_volatility, f.zone, f.calendar_id
-    FROM due LEFT JOIN fund_registered f
-      ON f.fund_id = due.fund_id AND f.sequence <= due.sequence
-    QUALIFY row_number() OVER (PARTITION BY due.look, due.fund_id ORDER BY f.sequence DESC) = 1
+    SELECT due.*, f.target_volatility, f.zone, c.closes_ns, c.until_ns
+    FROM due
+    LEFT JOIN fund_registered f ON f.fund_id = due.fund_id AND f.sequence <= due.sequence
+    LEFT JOIN calendar_closes c ON c.calendar_id = f.calendar_id AND c.sequence <= due.sequence
+    QUALIFY row_number() OVER (PARTITION BY due.look, due.fund_id
+                               ORDER BY f.sequence DESC, c.sequence DESC) = 1
 ), once AS (
     SELECT due.look, m.* FROM due JOIN fund_mark m
       ON m.fund_id = due.fund_id AND m.sequence <= due.sequence
@@ -127,28 +153,16 @@ due AS (
            sum(flow ORDER BY as_of_ns, final) AS flow,
            CASE WHEN count(DISTINCT currency) = 1 THEN min(currency) END AS currency
     FROM numbered GROUP BY look, fund_id, number HAVING bool_or(final)
-), closing AS (
-    SELECT fund.look, fund.fund_id, s.closes_ns,
-           row_number() OVER (PARTITION BY fund.look, fund.fund_id ORDER BY s.closes_ns) AS place,
-           max(s.closes_ns) OVER (PARTITION BY fund.look, fund.fund_id) + {DAY_NS} AS until_ns
-    FROM fund JOIN calendar_session s
-      ON s.calendar_id = fund.calendar_id AND s.sequence <= fund.sequence
-    WHERE s.closes_ns IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM calendar_session later
-        WHERE later.calendar_id = s.calendar_id AND later.closes_ns IS NULL
-          AND later.sequence > s.sequence AND later.sequence <= fund.sequence
-          AND s.day BETWEEN later.day AND later.last_day)
-), now AS (
-    SELECT due.look, due.fund_id,
-           CASE WHEN due.at_ns <= c.until_ns THEN c.place END AS session_now
-    FROM due ASOF LEFT JOIN closing c
-      ON due.look = c.look AND due.fund_id = c.fund_id AND due.at_ns >= c.closes_ns
 ), day AS (
-    SELECT s.*, CASE WHEN s.as_of_ns <= c.until_ns THEN c.place END AS session, now.session_now
-    FROM settled s ASOF LEFT JOIN closing c
-      ON s.look = c.look AND s.fund_id = c.fund_id AND s.as_of_ns >= c.closes_ns
-    JOIN now ON now.look = s.look AND now.fund_id = s.fund_id
+    SELECT s.*, {_sessions("s.as_of_ns")} AS session, {_sessions("f.at_ns")} AS session_now
+    FROM settled s JOIN fund f ON f.look = s.look AND f.fund_id = s.fund_id
 )"""  # noqa: S608
+
+
+def _sessions(moment: str) -> str:
+    """Return the SQL of how many sessions had closed at a moment; NULL where none is known."""
+    closed = f"len(list_filter(f.closes_ns, lambda each: each <= {moment}))"
+    return f"CASE WHEN {moment} <= f.until_ns THEN nullif({closed}, 0) END"
 
 
 class Day(Protocol):
