@@ -20,10 +20,11 @@ def at(day):
 
 
 def fund(number=0, target=0.15, **fields):
-    data = Fund(
-        name="alpha", base_currency="USD", trading="live", day_end_time="16:00",
-        day_end_zone="UTC", target_volatility=target, **fields,
-    )  # fmt: skip
+    known = {
+        "name": "alpha", "base_currency": "USD", "trading": "live", "day_end_time": "16:00",
+        "day_end_zone": "UTC", "target_volatility": target,
+    }  # fmt: skip
+    data = Fund(**known | fields)
     return event(FundRegistered, "alpha", data, number)
 
 

@@ -27,10 +27,12 @@ from operations.statistics.bootstrap import (
     mean_block_length,
     stationary_places,
 )
+from operations.statistics.normal import quantile
 from operations.statistics.samples import Floats, at_least, known_sample, share
 
 PATHS = 4000
 _AT_ONCE = 250  # paths in memory
+_LONGEST = 10_000
 _BEYOND = 10  # paths that shall lie beyond a limit, so that it is not one path's accident
 
 
@@ -114,6 +116,22 @@ def rolling_limits(
         highest.append(rolling.max(axis=1))
     lower = -_upper_quantile(-np.concatenate(lowest), 1 - each_side)
     return RollingLimits(lower, _upper_quantile(np.concatenate(highest), 1 - each_side), block)
+
+
+def normal_sample(mean: float, standard_deviation: float, n: int) -> Floats | None:
+    """Return n values with exactly these moments, as normal as n values can be, or None: unknown.
+
+    For a backtest of which only its moments are published. They come in order, so they are drawn
+    one by one (`mean_block` 1). None when n < 60 or a moment is not
+    finite or the deviation not above 0. More than 10,000 days say nothing new about a mean.
+    """
+    moments = known_sample([mean, standard_deviation], 2)
+    if moments is None or not standard_deviation > 0 or n < MINIMUM_RETURNS:
+        return None
+    count = min(n, _LONGEST)
+    scores = np.array([quantile((place + 0.5) / count) for place in range(count)])
+    found: Floats = mean + standard_deviation * scores / float(scores.std(ddof=1))
+    return found
 
 
 def _enough_paths(paths: int, beyond: float) -> None:

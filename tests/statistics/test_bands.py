@@ -7,7 +7,7 @@ import pytest
 from real_data import index_returns, needs_data
 
 from operations.errors import Rejected
-from operations.statistics.bands import growth_envelope, rolling_limits
+from operations.statistics.bands import growth_envelope, normal_sample, rolling_limits
 
 pytestmark = pytest.mark.unit
 HORIZON, BACKTEST = 63, 504
@@ -117,3 +117,19 @@ def test_limits_that_hang_on_a_single_path_are_refused():
 def test_a_window_fits_into_its_horizon():
     with pytest.raises(Rejected, match="horizon"):
         rolling_limits(np.zeros(100), 22, 21, 0.025)
+
+
+def test_a_sample_of_moments_has_these_moments_and_the_quantiles_of_a_normal():
+    sample = normal_sample(0.001, 0.02, 500)
+    assert sample.size == 500
+    assert sample.mean() == pytest.approx(0.001)
+    assert sample.std(ddof=1) == pytest.approx(0.02)
+    assert (sample[487] - 0.001) / 0.02 == pytest.approx(1.96, rel=0.01)
+    assert normal_sample(0.001, 0.02, 10**12).size == 10_000
+
+
+@pytest.mark.parametrize(
+    "moments", [(math.nan, 1, 99), (0, 0, 99), (0, -1, 99), (0, math.inf, 99), (0, 1, 59)]
+)
+def test_moments_that_are_no_sample_are_unknown(moments):
+    assert normal_sample(*moments) is None
