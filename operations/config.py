@@ -126,6 +126,26 @@ class Halt(Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class Watchdogs(Section, frozen=True, kw_only=True):
+    """Watchdogs: which of them a process runs, and what they may do."""
+
+    instance: Annotated[
+        int, _doc("Number of this watchdog process, 1 to 4; each reads through its own consumer.")
+    ] = 1
+    only: Annotated[
+        str, _doc("Names of the watchdogs that it runs, with commas between; empty means all.")
+    ] = ""
+    funds: Annotated[str, _doc("Funds that it watches, with commas between; empty means all.")] = ""
+    mode: Annotated[
+        Literal["off", "observe", "act"],
+        _doc("What a watchdog may do: look at nothing, say what it would do, or ask for actions."),
+    ] = "observe"
+    snapshot_seconds: Annotated[
+        float, _doc("Time between snapshots of its tables, from which a start goes on.")
+    ] = 300.0
+    dir: Annotated[str, _doc("Snapshots and newest roster; empty means <home>/watchdogs.")] = ""
+
+
 class Paper(Section, frozen=True, kw_only=True):
     """A paper order system: a simulated one that trades in memory and obeys halts for real."""
 
@@ -201,6 +221,7 @@ class Settings(Section, frozen=True, kw_only=True):
     postgres: Postgres = Postgres()
     audit: Audit = Audit()
     halt: Halt = Halt()
+    watchdogs: Watchdogs = Watchdogs()
     paper: Paper = Paper()
     http: Http = Http()
     log: Log = Log()
@@ -249,6 +270,11 @@ class Settings(Section, frozen=True, kw_only=True):
     def halt_journal_path(self) -> Path:
         """Where the halt worker keeps what it decided until the stream has it."""
         return Path(self.halt.journal_dir or self.path("halts"))
+
+    @property
+    def watchdogs_path(self) -> Path:
+        """Where a watchdog process keeps its snapshots and the newest roster."""
+        return Path(self.watchdogs.dir or self.path("watchdogs", str(self.watchdogs.instance)))
 
     @property
     def paper_path(self) -> Path:

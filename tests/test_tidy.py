@@ -11,6 +11,7 @@ import pytest
 from operations.cli import app, cmd, reference
 from operations.events.halts import HaltReason
 from operations.halt import board, policy
+from operations.signing import roles
 from workers import WORKERS
 
 pytestmark = pytest.mark.unit
@@ -118,8 +119,8 @@ def test_every_module_is_reached_from_a_program():
     library = {"operations.adapters.publisher"}
     for name in library:
         reached |= {name, *imports(files[name])}
-    # Measured and tested, and waiting for the watchdogs that will ask them.
-    if not any(name.startswith("operations.watchdogs.") for name in files):
+    # Measured and tested, and waiting for the last of the watchdogs that will ask them.
+    if sum(name.startswith("operations.watchdogs.") for name in files) < len(roles.WATCHDOG_CHECKS):
         reached |= {name for name in files if name.startswith("operations.statistics.")}
     packages = {name for name, file in files.items() if file.name == "__init__.py"}
     assert set(files) - reached - packages == set()

@@ -18,6 +18,8 @@ STREAM = Nats.stream
 REBUILD = "rebuild"
 LIMITS = "limits"
 WATCHDOGS = "watchdogs"
+# Watchdog processes share a user and a key; each reads through a consumer of its own.
+WATCHDOG_CONSUMERS = ("watchdogs-1", "watchdogs-2", "watchdogs-3", "watchdogs-4")
 NOTIFICATIONS = "notifications"
 # Halt workers share a user and a key; each reads through a consumer of its own.
 HALT = "halt"
@@ -159,14 +161,8 @@ USERS = (
     User(
         name=WATCHDOGS,
         publish=(
-            *_reader(WATCHDOGS),
+            *dict.fromkeys(right for name in WATCHDOG_CONSUMERS for right in _reader(name)),
             *roles.SERVICES["watchdogs"],
-            "mts.v1.operations.warehouse.measured",
-            "mts.v1.operations.database.measured",
-            "mts.v1.operations.service.polled",
-            "mts.v1.operations.canary.passed",
-            "mts.v1.operations.clock.ticked",
-            "ops.v1.watchdogs.board",
         ),
     ),
     User(

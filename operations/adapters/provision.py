@@ -17,12 +17,11 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
-from operations.adapters import accounts, credentials, roster_files, wire
+from operations.adapters import accounts, consumers, credentials, roster_files, wire
 from operations.audit import note
 from operations.clock import NANOSECONDS
 from operations.config import Settings
 from operations.errors import Corrupted, Rejected, Retryable
-from operations.signing import roles
 
 DAY_SECONDS = 86_400
 TIMEOUT_SECONDS = 10.0
@@ -45,66 +44,6 @@ DEMANDED = {
     "sealed": False,
     "allow_msg_ttl": False,
 }
-# What each reader folds; subjects that overlap would be refused.
-HALT_SUBJECTS = (
-    "mts.v1.operations.finding.>",
-    "mts.v1.operations.command.>",
-    "mts.v1.operations.halt.>",
-    "mts.v1.operations.roster.published",
-    "mts.v1.registry.>",
-)
-OMS_SUBJECTS = (
-    "mts.v1.operations.command.>",
-    "mts.v1.operations.halt.>",
-    "mts.v1.operations.action.>",
-    "mts.v1.operations.roster.published",
-    "mts.v1.registry.>",
-)
-LIMIT_SUBJECTS = (
-    "mts.v1.registry.fund.registered",
-    "mts.v1.registry.strategy.registered",
-    "mts.v1.registry.calendar.published",
-    "mts.v1.portfolio.nav.marked",
-    "mts.v1.strategy.forecast.scored",
-    "mts.v1.strategy.baseline.published",
-    "mts.v1.trading.position.snapshotted",
-    "mts.v1.news.>",
-    "mts.v1.operations.clock.ticked",
-    "mts.v1.operations.roster.published",
-    "mts.v1.operations.halt.requested",
-    "mts.v1.operations.halt.lifted",
-    *(f"mts.v1.operations.finding.{check}.*" for check in roles.LIMIT_CHECKS),
-)
-NOTIFICATION_SUBJECTS = (
-    *HALT_SUBJECTS[:-1],
-    "mts.v1.registry.fund.registered",
-    "mts.v1.registry.strategy.registered",
-    "mts.v1.registry.calendar.published",
-)
-CONSUMERS: tuple[Mapping[str, Any], ...] = (
-    {"durable_name": "audit", "ack_policy": "all"},
-    {"durable_name": "checkpoint", "ack_policy": "all"},
-    {"durable_name": accounts.REBUILD, "ack_policy": "none"},
-    *(
-        {"durable_name": name, "ack_policy": "none", "filter_subjects": list(HALT_SUBJECTS)}
-        for name in accounts.HALT_CONSUMERS
-    ),
-    *(
-        {"durable_name": name, "ack_policy": "none", "filter_subjects": list(OMS_SUBJECTS)}
-        for name in accounts.OMS
-    ),
-    {
-        "durable_name": accounts.LIMITS,
-        "ack_policy": "none",
-        "filter_subjects": list(LIMIT_SUBJECTS),
-    },
-    {"durable_name": accounts.WATCHDOGS, "ack_policy": "none"},
-    {
-        "durable_name": accounts.NOTIFICATIONS,
-        "ack_policy": "none",
-        "filter_subjects": list(NOTIFICATION_SUBJECTS),
-    },
-)
 
 
 def prove_durable_writes(monitor_url: str) -> None:
@@ -152,7 +91,7 @@ async def provision_stream(settings: Settings) -> None:
     try:
         await _ensure_stream(client, settings)
         await _ensure_probe(client)
-        for consumer in CONSUMERS:
+        for consumer in consumers.ALL:
             await _ensure_consumer(client, settings.nats.stream, consumer)
     finally:
         await client.close()

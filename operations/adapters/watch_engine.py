@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from operations.adapters.warehouse import Found, Warehouse
+from operations.adapters.warehouse import DAY_NS, Found, Warehouse
 from operations.checks import (
     Episode,
     Limits,
@@ -30,7 +30,6 @@ from operations.errors import Rejected
 from operations.events.base import Event
 
 DATA_FAULT = "data_fault"
-DAY_NS = 86_400 * NANOSECONDS
 
 
 class Layers(Protocol):
@@ -123,6 +122,7 @@ class Engine:
             "done_ns": self._done_ns,
             "faults": self._faults.snapshot(),
             "reached": self.reached,
+            "trimmed_ns": self._trimmed_ns,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -136,6 +136,7 @@ class Engine:
         self._done_ns = {name: int(done) for name, done in state["done_ns"].items()}
         self._faults.restore(state["faults"])
         self.reached = int(state["reached"])
+        self._trimmed_ns = int(state["trimmed_ns"])
 
     def _keep(self, batch: Sequence[Stored]) -> dict[str, Sequence[Row]]:
         made: dict[str, Sequence[Row]] = {}

@@ -48,6 +48,10 @@ SERVICES: dict[str, tuple[str, ...]] = {
     "watchdogs": (
         f"{ACTION}.requested",
         *(f"{FINDING}.{check}.*" for check in WATCHDOG_CHECKS),
+        "mts.v1.operations.warehouse.measured",
+        "mts.v1.operations.canary.passed",
+        "mts.v1.operations.clock.ticked",
+        "ops.v1.watchdogs.board",
     ),
     "evidence": (f"{HALT}.documented", f"{FINDING}.evidence.*"),
 }
