@@ -1,3 +1,5 @@
 """The processes of the fleet: one module each, wired from `operations`, and what runs them."""
 
-WORKERS = ("audit", "checkpoint", "projection", "evidence", "limits", "halt", "watchdogs")
+WORKERS = (
+    "audit", "checkpoint", "projection", "evidence", "limits", "settings", "halt", "watchdogs",
+)  # fmt: skip

@@ -29,7 +29,7 @@ LEADER = 1  # the process that writes the minutes
 async def run(runtime: Runtime, at: Step = onward) -> None:
     """Follow the stream until the process is asked to stop."""
     settings, kept = runtime.settings, runtime.once(Kept)
-    instance = settings.watchdogs.instance
+    instance = settings.watch.instance
     async with (
         wire.connection(settings.nats, NAME) as client,
         service_bus.publisher(settings, NAME) as publisher,
@@ -123,10 +123,10 @@ class Kept:
     def watch_of(self, settings: Settings, stream_created_ns: int) -> Watch:
         """Return the fold so far; at a start from the newest snapshot, for another stream anew."""
         if self._watch is None or self._stream_created_ns != stream_created_ns:
-            folder = settings.watchdogs_path
+            folder = settings.watch_path
             judging = judge.for_service(settings, folder / "roster.json")
-            funds = watch_parts.named(settings.watchdogs.funds)
-            build = partial(watch_parts.engine, settings)
+            funds = watch_parts.named(settings.watch.funds)
+            build = partial(watch_parts.parts, settings)
             watch = Watch(judging, build, stream_created_ns, funds)
             watch.load(folder)
             self._watch, self._stream_created_ns = watch, stream_created_ns
@@ -153,8 +153,6 @@ class Kept:
 
     def save(self, settings: Settings, watch: Watch, *, now: bool = False) -> None:
         """Save a snapshot when its time has come and nothing waits to be said."""
-        wait_ns = settings.watchdogs.snapshot_seconds * NANOSECONDS
-        if (now or monotonic_ns() - self._saved_ns >= wait_ns) and watch.save(
-            settings.watchdogs_path
-        ):
+        wait_ns = settings.watch.snapshot_seconds * NANOSECONDS
+        if (now or monotonic_ns() - self._saved_ns >= wait_ns) and watch.save(settings.watch_path):
             self._saved_ns = monotonic_ns()

@@ -21,6 +21,11 @@ WATCHDOGS = "watchdogs"
 # Watchdog processes share a user and a key; each reads through a consumer of its own.
 WATCHDOG_CONSUMERS = ("watchdogs-1", "watchdogs-2", "watchdogs-3", "watchdogs-4")
 NOTIFICATIONS = "notifications"
+SETTINGS = "settings"
+# The bucket of NATS KV with what people set, made of a stream whose messages nobody can take away.
+SETTINGS_BUCKET = "settings"
+SETTINGS_STREAM = f"KV_{SETTINGS_BUCKET}"
+SETTINGS_KEYS = f"$KV.{SETTINGS_BUCKET}"
 # Halt workers share a user and a key; each reads through a consumer of its own.
 HALT = "halt"
 HALT_CONSUMERS = ("halt-1", "halt-2")
@@ -156,6 +161,16 @@ USERS = (
         publish=(
             *_reader(LIMITS),
             *(f"mts.v1.operations.finding.{check}.*" for check in roles.LIMIT_CHECKS),
+        ),
+    ),
+    User(
+        name=SETTINGS,
+        publish=(
+            *_reader(SETTINGS),
+            *roles.SERVICES["settings"],
+            f"$JS.API.STREAM.INFO.{SETTINGS_STREAM}",
+            f"$JS.API.STREAM.MSG.GET.{SETTINGS_STREAM}",
+            f"{SETTINGS_KEYS}.>",
         ),
     ),
     User(

@@ -56,6 +56,14 @@ NOTIFICATION_SUBJECTS = (
     "mts.v1.registry.strategy.registered",
     "mts.v1.registry.calendar.published",
 )
+SETTINGS_SUBJECTS = (
+    "mts.v1.operations.command.configure",
+    "mts.v1.operations.command.set_mode",
+    "mts.v1.operations.config.changed",
+    "mts.v1.operations.finding.settings.*",
+    "mts.v1.operations.roster.published",
+    "mts.v1.registry.fund.registered",
+)
 ALL: tuple[Mapping[str, Any], ...] = (
     {"durable_name": "audit", "ack_policy": "all"},
     {"durable_name": "checkpoint", "ack_policy": "all"},
@@ -77,6 +85,11 @@ ALL: tuple[Mapping[str, Any], ...] = (
         {"durable_name": name, "ack_policy": "none", "filter_subjects": list(WATCHDOG_SUBJECTS)}
         for name in accounts.WATCHDOG_CONSUMERS
     ),
+    {
+        "durable_name": accounts.SETTINGS,
+        "ack_policy": "none",
+        "filter_subjects": list(SETTINGS_SUBJECTS),
+    },
     {
         "durable_name": accounts.NOTIFICATIONS,
         "ack_policy": "none",

@@ -20,7 +20,13 @@ WRITERS = {
     "notifications": "mts_notifier",
 }
 # The role of every worker; an empty one never sees the database.
-WORKER_ROLES = WRITERS | {"evidence": READER, "halt": "", "limits": "", "watchdogs": ""}
+WORKER_ROLES = WRITERS | {
+    "evidence": READER,
+    "halt": "",
+    "limits": "",
+    "settings": "",
+    "watchdogs": "",
+}
 # What only the one who makes users and roles may know.
 FLEET_ONLY = (
     "MTS_NATS_ADMIN_USER",
@@ -181,7 +187,7 @@ def order_system_environment(settings: Settings, oms_id: str, http_port: int) ->
 def _environment(
     settings: Settings, user: str, role: str, key_file: Path, http_port: int
 ) -> dict[str, str]:
-    values = {}
+    values = dict(settings.watchdogs.environment)
     for setting in catalogue():
         section = getattr(settings, setting.section) if setting.section else settings
         values[setting.variable] = str(getattr(section, setting.name))

@@ -17,7 +17,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
-from operations.adapters import accounts, consumers, credentials, roster_files, wire
+from operations.adapters import accounts, consumers, credentials, roster_files, side_streams, wire
 from operations.audit import note
 from operations.clock import NANOSECONDS
 from operations.config import Settings
@@ -90,7 +90,8 @@ async def provision_stream(settings: Settings) -> None:
     client = await connect_admin(settings)
     try:
         await _ensure_stream(client, settings)
-        await _ensure_probe(client)
+        for config in side_streams.ALL:
+            await _ensure_side_stream(client, config)
         for consumer in consumers.ALL:
             await _ensure_consumer(client, settings.nats.stream, consumer)
     finally:
@@ -146,20 +147,10 @@ async def _ensure_stream(client: Client, settings: Settings) -> None:
         await _demand(client, f"$JS.API.STREAM.UPDATE.{name}", found | {"max_age": max_age})
 
 
-async def _ensure_probe(client: Client) -> None:
-    """Make the stream that shows every second whether the disk still takes messages."""
-    name = accounts.PROBE_STREAM
-    info = await _request(client, f"$JS.API.STREAM.INFO.{name}")
+async def _ensure_side_stream(client: Client, config: Mapping[str, Any]) -> None:
+    info = await _request(client, f"$JS.API.STREAM.INFO.{config['name']}")
     if info.get("error", {}).get("err_code") == STREAM_NOT_FOUND:
-        config = {
-            "name": name,
-            "subjects": [f"{accounts.PROBE_STORED}.*"],
-            "storage": "file",
-            "max_msgs_per_subject": 1,
-            "max_msgs": 100,
-            "discard": "old",
-        }
-        await _demand(client, f"$JS.API.STREAM.CREATE.{name}", config)
+        await _demand(client, f"$JS.API.STREAM.CREATE.{config['name']}", config)
 
 
 def refuse_unsafe_stream(name: str, found: Mapping[str, Any]) -> None:

@@ -38,6 +38,7 @@ SERVICE_ROLES = {
     accounts.LIMITS: ("limits",),
     accounts.WATCHDOGS: ("watchdogs",),
     "evidence": ("evidence",),
+    accounts.SETTINGS: ("settings",),
 }
 
 

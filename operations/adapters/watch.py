@@ -14,7 +14,7 @@ import msgspec
 
 from operations.adapters.judge import Judge, Received, stored
 from operations.adapters.warehouse import read_state
-from operations.adapters.watch_engine import Engine
+from operations.adapters.watch_parts import Parts
 from operations.audit.chain import Delivery
 from operations.checks import Stored
 from operations.clock import NANOSECONDS, parse_rfc3339
@@ -22,10 +22,11 @@ from operations.episodes import RULE
 from operations.errors import Denied, Rejected
 from operations.events import subjects
 from operations.events.actions import ActionRequested
-from operations.events.base import Event, derived_id, encode
+from operations.events.base import Event, derived_id, encode, read
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
 from operations.events.operations import (
     ClockTicked,
+    ConfigChanged,
     RosterPublished,
     WarehouseMeasured,
     WarehouseMeasurement,
@@ -33,7 +34,6 @@ from operations.events.operations import (
 
 FORMAT = 1
 MEASURE_MINUTES = 10
-Said = FindingRaised | FindingUpdated | FindingCleared | ActionRequested
 
 
 class Watch:
@@ -48,7 +48,7 @@ class Watch:
     def __init__(
         self,
         judge: Judge,
-        build: Callable[[], Engine],
+        build: Callable[[], Parts],
         stream_created_ns: int,
         funds: frozenset[str] = frozenset(),
     ) -> None:
@@ -57,9 +57,13 @@ class Watch:
         self.measures: list[WarehouseMeasured] = []
         self.refused = self.unreadable = self.reached = 0
         self.minute = 0  # the newest that the stream holds, counted since 1970
-        self.engine, self.canaries = build(), build()
         self._judge, self._build, self._funds = judge, build, funds
         self._stream_created_ns = stream_created_ns
+        self._begin()
+
+    def _begin(self) -> None:
+        self._layers, self.engine, self.canaries = self._build()
+        self._settings: list[tuple[int, str]] = []  # signed changes, by their place in the stream
 
     def take(self, deliveries: Sequence[Delivery], *, live: bool = False) -> None:
         """Fold messages in the order of the stream; what can never be read is counted."""
@@ -69,21 +73,27 @@ class Watch:
             stored = self._read(delivery)
             if stored is None:
                 continue
-            environment = stored.event.environment
-            if environment == "canary":
+            if isinstance(stored.event, ConfigChanged):
+                self._fold(real, canaries)  # what came before is judged by what held before
+                self._set(stored.event, stored.sequence)
+            elif stored.event.environment == "canary":
                 canaries.append(stored)
-            elif environment != "drill":
+            elif stored.event.environment != "drill":
                 real.append(stored)
                 if live and _is_time_to_measure(stored.event):
-                    self._fold(self.engine, real)
+                    self._fold(real, canaries)
                     self.measures += self._measure(stored)
-        self._fold(self.engine, real)
-        self._fold(self.canaries, canaries)
+        self._fold(real, canaries)
 
-    def _fold(self, engine: Engine, batch: list[Stored]) -> None:
-        for said in engine.take(batch):
+    def _fold(self, real: list[Stored], canaries: list[Stored]) -> None:
+        for said in (*self.engine.take(real), *self.canaries.take(canaries)):
             self.waiting[said.event_id] = said
-        batch.clear()
+        real.clear()
+        canaries.clear()
+
+    def _set(self, event: ConfigChanged, sequence: int) -> None:
+        self._layers.take(event, sequence)
+        self._settings.append((sequence, encode(event).decode()))
 
     def _measure(self, at: Stored) -> Iterator[WarehouseMeasured]:
         for table in self.engine.warehouse.tables:
@@ -118,6 +128,7 @@ class Watch:
                 "stream_created_ns": self._stream_created_ns,
                 "position": self.reached,
                 "minute": self.minute,
+                "settings": self._settings,
                 "watchdogs": [watchdog.name for watchdog in engine.watchdogs],
             }
             engine.warehouse.save(folder / name, state)
@@ -139,9 +150,11 @@ class Watch:
             ):  # fmt: skip
                 engine.warehouse.load(folder / name)
                 engine.restore(state)
+            for sequence, payload in real["settings"]:
+                self._set(read(ConfigChanged, payload.encode()), sequence)
             self.reached, self.minute = int(real["position"]), int(real["minute"])
         except (Rejected, msgspec.ValidationError, KeyError, TypeError, ValueError):
-            self.engine, self.canaries = self._build(), self._build()
+            self._begin()
             return False
         return True
 
@@ -175,28 +188,40 @@ class Watch:
         except Rejected:
             self.unreadable += 1
             return None
-        if isinstance(event, RosterPublished):
-            self._judge.take_roster(event)
-            return None
-        if isinstance(event, Said):
-            self._came_back(event, received)
-            return None
-        if isinstance(event, ClockTicked):
-            self.minute = max(self.minute, _minute(event))
-        if self._funds and event.fund_id and event.fund_id not in self._funds:
+        if not self._is_watched(event, received):
             return None
         return Stored(event, received.sequence, received.at_ns)
 
-    def _came_back(self, event: Said, received: Received) -> None:
+    def _is_watched(self, event: Event, received: Received) -> bool:
+        """Whether an event is for the watchdogs; what is for this process itself is taken."""
+        match event:
+            case RosterPublished():
+                self._judge.take_roster(event)
+                return False
+            case FindingRaised() | FindingUpdated() | FindingCleared() | ActionRequested():
+                self._came_back(event, received)
+                return False
+            case ConfigChanged():
+                return self._counts(received)
+            case ClockTicked():
+                self.minute = max(self.minute, _minute(event))
+        return not (self._funds and event.fund_id and event.fund_id not in self._funds)
+
+    def _came_back(self, event: Event, received: Received) -> None:
         ours = self.waiting.get(event.event_id)
         if ours is None or encode(ours) != received.payload:
             return
+        if self._counts(received):
+            del self.waiting[event.event_id]
+
+    def _counts(self, received: Received) -> bool:
+        """Whether a message is signed by somebody who may say it."""
         try:
             self._judge.ask(received)
         except Denied:
             self.refused += 1
-            return
-        del self.waiting[event.event_id]
+            return False
+        return True
 
 
 def _minute(tick: ClockTicked) -> int:

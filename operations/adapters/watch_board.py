@@ -86,7 +86,7 @@ class Board:
     def __init__(self, settings: Settings, client: WireClient, watch: Watch) -> None:
         self._client, self._watch = client, watch
         self._signer = service_bus.signer(settings)
-        self._process = f"{ACTOR}-{settings.watchdogs.instance}@{socket.gethostname()}"
+        self._process = f"{ACTOR}-{settings.watch.instance}@{socket.gethostname()}"
         self._next_ns = 0
 
     async def show(self, *, ready: bool) -> None:

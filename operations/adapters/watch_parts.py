@@ -1,25 +1,52 @@
-"""What one watchdog process runs, from its settings: which watchdogs, for whom, in which mode."""
+"""What one watchdog process runs, from its settings: which watchdogs, and by which limits."""
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from operations import watchdogs
+from operations.adapters import settable
 from operations.adapters.warehouse import Warehouse
-from operations.adapters.watch_engine import DATA_FAULT, Engine
+from operations.adapters.watch_engine import DATA_FAULT, Engine, Layers
 from operations.checks import Limits, Mode, Watchdog
 from operations.config import Settings
 from operations.errors import Rejected
+from operations.events.operations import ConfigChanged
+from operations.settings.book import FIRM, Book
 
 
-class SameForAll:
-    """The defaults of every watchdog and one mode, for every fund."""
+class FromStream:
+    """The limits and modes that the signed changes in the stream say, up to the last one taken."""
 
-    def __init__(self, chosen: Sequence[Watchdog], mode: Mode) -> None:
-        self._mode = mode
-        self._limits = {watchdog.name: watchdog.limits() for watchdog in chosen}
+    def __init__(self) -> None:
+        self._book = Book(settable.catalogue())
+        self._known: dict[tuple[str, str], tuple[Limits, Mode]] = {}
 
-    def of(self, name: str, _fund_id: str | None) -> tuple[Limits, Mode]:
-        """Return the limits and the mode that hold for a watchdog and a fund."""
-        return self._limits[name], self._mode
+    def take(self, event: ConfigChanged, sequence: int) -> None:
+        """Take a signed change."""
+        self._book.take(event, sequence)
+        self._known.clear()
+
+    def of(self, name: str, fund_id: str | None) -> tuple[Limits, Mode]:
+        """Return the limits and the mode that hold for a watchdog and a fund.
+
+        Raises Rejected where a value that was set is none that this release allows.
+        """
+        key = name, fund_id or FIRM
+        if key not in self._known:
+            limits, mode = self._book.effective(*key)
+            assert isinstance(limits, Limits)
+            self._known[key] = limits, mode
+        return self._known[key]
+
+
+class Observing:
+    """The same limits, and nobody is asked for anything: for cases that canaries publish."""
+
+    def __init__(self, layers: Layers) -> None:
+        self._layers = layers
+
+    def of(self, name: str, fund_id: str | None) -> tuple[Limits, Mode]:
+        """Return the limits that hold, with the mode that never acts."""
+        return self._layers.of(name, fund_id)[0], "observe"
 
 
 def named(words: str) -> frozenset[str]:
@@ -32,20 +59,32 @@ def chosen(settings: Settings) -> tuple[Watchdog, ...]:
 
     Raises Rejected for a name that is none.
     """
-    wanted = named(settings.watchdogs.only)
+    wanted = named(settings.watch.only)
     known = {watchdog.name for watchdog in watchdogs.ALL}
     if unknown := wanted - known:
         raise Rejected(
             f"there is no watchdog {', '.join(sorted(unknown))}; there are "
-            f"{', '.join(sorted(known))} (setting watchdogs.only)"
+            f"{', '.join(sorted(known))} (setting watch.only)"
         )
     if not wanted:
         return watchdogs.ALL
     return tuple(one for one in watchdogs.ALL if one.name in wanted | {DATA_FAULT})
 
 
-def engine(settings: Settings) -> Engine:
-    """Build the engine of this process, with empty tables."""
+class Parts(NamedTuple):
+    """The limits of the stream, and two engines that go by them, with empty tables."""
+
+    layers: FromStream
+    real: Engine
+    canaries: Engine
+
+
+def parts(settings: Settings) -> Parts:
+    """Build everything that one process folds into."""
+    layers = FromStream()
+    return Parts(layers, _engine(settings, layers), _engine(settings, Observing(layers)))
+
+
+def _engine(settings: Settings, layers: Layers) -> Engine:
     own = chosen(settings)
-    tables = [table for watchdog in own for table in watchdog.tables]
-    return Engine(own, SameForAll(own, settings.watchdogs.mode), Warehouse(tables))
+    return Engine(own, layers, Warehouse(table for one in own for table in one.tables))

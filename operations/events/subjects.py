@@ -84,6 +84,7 @@ ALL: tuple[type[Event], ...] = (
     commands.ModeCommanded,
     commands.AcknowledgeCommanded,
     commands.SilenceCommanded,
+    commands.ConfigureCommanded,
     approvals.ApprovalRequested,
     approvals.ApprovalGranted,
     approvals.ApprovalDenied,

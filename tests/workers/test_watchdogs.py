@@ -15,9 +15,10 @@ from volatile_fund import CALM, WILD, history
 from operations.adapters import judge, warehouse
 from operations.adapters.judge import heard
 from operations.adapters.watch_board import SUBJECT, Part
-from operations.config import Watchdogs, subprocess_environment
+from operations.clock import new_event_id, now_ns, rfc3339
+from operations.config import Watch, subprocess_environment
 from operations.events.base import encode
-from operations.events.operations import ClockTicked
+from operations.events.operations import ClockTicked, ConfigChange, ConfigChanged
 from operations.watchdogs.portfolio_vol_dd import NAME
 from workers import runtime, watchdogs
 
@@ -28,12 +29,23 @@ CALM_DAYS = [CALM] * 40
 WILD_DAYS = [WILD] * 8
 
 
+def setting(name: str, value: str) -> ConfigChanged:
+    """The event that a setting of the watchdog has a value from now on."""
+    change = ConfigChange(
+        setting=f"{NAME}.{name}", old_value=None, new_value=value, reason="test", layer="file"
+    )
+    return ConfigChanged(
+        event_id=new_event_id(), timestamp=rfc3339(now_ns()), actor="settings",
+        subject_id=change.setting, data=change,
+    )  # fmt: skip
+
+
 class House:
     """A firm with one fund whose days are settled one after the other."""
 
     def __init__(self, nats_server, **settings):
         self.firm = Firm(nats_server)
-        self.watched_as = Watchdogs(mode="act", snapshot_seconds=0.0, **settings)
+        self.watched_as = Watch(snapshot_seconds=0.0, **settings)
         self.events = list(history(CALM_DAYS + WILD_DAYS))
         self.published = 0
 
@@ -48,8 +60,13 @@ class House:
             await client.close()
         self.published += count
 
+    async def set(self, name: str, value: str) -> None:
+        """Let the settings service say that a setting has a value from now on."""
+        async with self.firm.connected("settings") as person:
+            await person.send(setting(name, value), "service-settings")
+
     def settings(self):
-        return msgspec.structs.replace(self.firm.settings("watchdogs"), watchdogs=self.watched_as)
+        return msgspec.structs.replace(self.firm.settings("watchdogs"), watch=self.watched_as)
 
     @asynccontextmanager
     async def watched(self):
@@ -80,8 +97,36 @@ EVERYTHING = 100
 
 
 @pytest.fixture
-def house(nats_server):
-    return House(nats_server)
+async def house(nats_server):
+    made = House(nats_server)
+    await made.set("mode", "act")
+    return made
+
+
+async def test_a_fresh_installation_observes_and_asks_for_nothing(nats_server):
+    house = House(nats_server)
+    await house.publish(EVERYTHING)
+    async with house.watched():
+        await house.hold("FindingRaised")
+    (finding,) = await house.firm.stored(FINDINGS)
+    assert finding.data.mode == "observe"
+    assert finding.data.would_have
+
+
+async def test_a_limit_that_is_set_holds_from_its_place_in_the_stream_on(house):
+    await house.publish(40)
+    await house.set("enter_multiple", "100")
+    await house.publish(EVERYTHING)
+    async with house.watched():
+        assert await house.said() == []
+
+
+async def test_a_setting_that_the_settings_service_did_not_sign_is_none(house):
+    async with house.firm.connected("settings") as person:
+        await person.send(setting("mode", "off"), "service-limits")
+    await house.publish(EVERYTHING)
+    async with house.watched():
+        await house.hold(*RAISED)
 
 
 async def test_a_breach_is_found_once_and_asks_for_its_action_once(house):
@@ -109,7 +154,7 @@ async def test_restarts_between_any_two_events_change_no_id(house):
         await house.hold(*RAISED)
     before = await house.said()
     # Without any snapshot everything is found again, under the same ids.
-    whole.watched_as = Watchdogs(mode="act", dir=str(house.firm.base.path("elsewhere")))
+    whole.watched_as = Watch(dir=str(house.firm.base.path("elsewhere")))
     async with whole.watched() as worker:
         assert worker.conditions.ready
     assert await house.said() == before
@@ -123,7 +168,7 @@ async def test_killed_at_any_step_the_next_one_says_what_is_left_once(house, ste
     settings = house.settings()
     environment = {**subprocess_environment({}), "MTS_HOME": settings.home}
     environment["MTS_SERVICE_KEY_FILE"] = settings.service_key_file
-    for section in ("nats", "http", "watchdogs"):
+    for section in ("nats", "http", "watch"):
         for name, value in msgspec.structs.asdict(getattr(settings, section)).items():
             environment[f"MTS_{section}_{name}".upper()] = str(value)
     program = [ROOT / "tests/workers/crash_at.py", step, str(number), "KILL", "watchdogs"]
@@ -146,7 +191,7 @@ async def test_a_damaged_snapshot_is_not_believed(house):
     async with house.watched():
         await house.hold(*RAISED)
     before = await house.said()
-    folder = house.settings().watchdogs_path
+    folder = house.settings().watch_path
     assert warehouse.read_state(folder / "real")["position"] > 0
     (folder / "real" / "settled_nav.parquet").write_bytes(b"no parquet")
     async with house.watched() as worker:
