@@ -50,6 +50,12 @@ SETTINGS_SUBJECTS = (
     "mts.v1.operations.roster.published",
     "mts.v1.registry.fund.registered",
 )
+ACTION_SUBJECTS = (
+    "mts.v1.operations.action.>",
+    "mts.v1.operations.command.release_action",
+    "mts.v1.operations.finding.actions.*",
+    "mts.v1.operations.roster.published",
+)
 ALL: tuple[Mapping[str, Any], ...] = (
     {"durable_name": "audit", "ack_policy": "all"},
     {"durable_name": "checkpoint", "ack_policy": "all"},
@@ -73,6 +79,11 @@ ALL: tuple[Mapping[str, Any], ...] = (
         "filter_subjects": list(SETTINGS_SUBJECTS),
     },
     {"durable_name": accounts.WATCHDOGS, "ack_policy": "none"},
+    {
+        "durable_name": accounts.ACTIONS,
+        "ack_policy": "none",
+        "filter_subjects": list(ACTION_SUBJECTS),
+    },
     {
         "durable_name": accounts.NOTIFICATIONS,
         "ack_policy": "none",
