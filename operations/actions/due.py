@@ -20,6 +20,7 @@ CHECK = "actions"
 VERSION = "actions/v1"
 KIND, ACTION, SYSTEM = "kind", "action_id", "oms_id"  # parameters of its findings
 UNANSWERED, REFUSED, NO_RELEASE = "unanswered", "refused", "release_refused"
+KINDS = (UNANSWERED, REFUSED, NO_RELEASE)
 TITLE_LENGTH = 300
 SCOPES = ("strategy", "fund")  # that have a field of their own in the envelope
 NEXT = "mts actions list shows it; what it asks for is not done there, so see to it by hand"

@@ -185,11 +185,11 @@ USERS = (
             "ops.v1.watchdogs.board",
         ),
     ),
-    User(name=ACTIONS, publish=(*_reader(ACTIONS), *roles.SERVICES["actions"])),
     User(
         name=NOTIFICATIONS,
         publish=(*_reader(NOTIFICATIONS), "mts.v1.operations.finding.notifications.*"),
     ),
+    User(name=ACTIONS, publish=(*_reader(ACTIONS), *roles.SERVICES["actions"])),
     User(
         name="evidence",
         publish=(

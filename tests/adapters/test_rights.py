@@ -115,9 +115,9 @@ async def test_the_stream_holds_nothing_that_was_refused(nats_server: NatsHandle
 
 
 async def test_every_worker_reads_the_stream_through_its_own_consumer(nats_server: NatsHandle):
-    publisher = await nats_server.connect("publisher")
-    await publisher.jetstream().publish("mts.v1.registry.fund.registered", b"{}")
-    await publisher.close()
+    operator = await nats_server.connect("operator")  # what every one of them reads
+    await operator.jetstream().publish("mts.v1.operations.roster.published", b"{}")
+    await operator.close()
     for user, consumer in (
         ("audit", "audit"),
         ("checkpoint", "checkpoint"),
