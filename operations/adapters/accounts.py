@@ -26,6 +26,7 @@ SETTINGS = "settings"
 SETTINGS_BUCKET = "settings"
 SETTINGS_STREAM = f"KV_{SETTINGS_BUCKET}"
 SETTINGS_KEYS = f"$KV.{SETTINGS_BUCKET}"
+ACTIONS = "actions"
 # Halt workers share a user and a key; each reads through a consumer of its own.
 HALT = "halt"
 HALT_CONSUMERS = ("halt-1", "halt-2")
@@ -88,7 +89,7 @@ def _order_system(name: str) -> User:
             "mts.v1.risk.>",
             f"mts.v1.operations.halt.acknowledged.{name}",
             f"mts.v1.operations.finding.oms_{name}.*",
-            "mts.v1.operations.action.acknowledged",
+            f"mts.v1.operations.action.answered.{name}",
             f"ops.v1.oms.lease.{name}",
             f"ops.v1.oms.gate.{name}",
             f"ops.v1.oms.permit.{name}",
@@ -184,6 +185,7 @@ USERS = (
         name=NOTIFICATIONS,
         publish=(*_reader(NOTIFICATIONS), "mts.v1.operations.finding.notifications.*"),
     ),
+    User(name=ACTIONS, publish=(*_reader(ACTIONS), *roles.SERVICES["actions"])),
     User(
         name="evidence",
         publish=(

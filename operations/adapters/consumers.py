@@ -64,6 +64,12 @@ SETTINGS_SUBJECTS = (
     "mts.v1.operations.roster.published",
     "mts.v1.registry.fund.registered",
 )
+ACTION_SUBJECTS = (
+    "mts.v1.operations.action.>",
+    "mts.v1.operations.command.release_action",
+    "mts.v1.operations.finding.actions.*",
+    "mts.v1.operations.roster.published",
+)
 ALL: tuple[Mapping[str, Any], ...] = (
     {"durable_name": "audit", "ack_policy": "all"},
     {"durable_name": "checkpoint", "ack_policy": "all"},
@@ -89,6 +95,11 @@ ALL: tuple[Mapping[str, Any], ...] = (
         "durable_name": accounts.SETTINGS,
         "ack_policy": "none",
         "filter_subjects": list(SETTINGS_SUBJECTS),
+    },
+    {
+        "durable_name": accounts.ACTIONS,
+        "ack_policy": "none",
+        "filter_subjects": list(ACTION_SUBJECTS),
     },
     {
         "durable_name": accounts.NOTIFICATIONS,

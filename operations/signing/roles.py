@@ -55,6 +55,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
     ),
     # What people, files and Vault set counts once this service has checked it and said so.
     "settings": ("mts.v1.operations.config.changed", f"{FINDING}.settings.*"),
+    "actions": (f"{ACTION}.expired", f"{ACTION}.released", f"{FINDING}.actions.*"),
     "evidence": (f"{HALT}.documented", f"{FINDING}.evidence.*"),
 }
 # Roles of which each owner has its own, as `check.audit` or `oms.oms-1`: one owner per subject.
@@ -62,6 +63,7 @@ OWNED: dict[str, tuple[str, ...]] = {
     "check": (f"{FINDING}.{{owner}}.*",),
     "oms": (
         f"{HALT}.acknowledged.{{owner}}",
+        f"{ACTION}.answered.{{owner}}",
         "ops.v1.oms.lease.{owner}",
         f"{FINDING}.oms_{{owner}}.*",
     ),
