@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from operations.actions import due
 from operations.cli import app, cmd, reference
 from operations.events.halts import HaltReason
 from operations.halt import board, policy
@@ -179,6 +180,7 @@ def test_every_reason_of_a_halt_and_every_command_of_people_has_a_runbook():
     verbs = [name for name, _ in reference.commands(cmd.cmd, "")]
     wanted = {*board.RUNBOOKS.values(), board.BLIND}
     wanted |= {f"cmd_{verb.strip().replace('-', '_')}" for verb in verbs}
+    wanted |= {due.CHECK, "cmd_release_action"}
     for name in wanted:
         text = (folder / f"{name}.md").read_text()
         assert len(text.splitlines()) <= LONGEST_RUNBOOK, f"{name} is too long to read at night"
