@@ -26,6 +26,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("halts", "operations.cli.halts:halts"),
     ("why", "operations.cli.halts:why"),
     ("actions", "operations.cli.actions:actions"),
+    ("watchdogs", "operations.cli.watchdogs:watchdogs"),
     ("funds", "operations.cli.registry:funds"),
     ("strategies", "operations.cli.registry:strategies"),
     ("oms", "operations.cli.oms:oms"),
