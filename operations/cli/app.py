@@ -23,6 +23,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("keys", "operations.cli.keys:keys"),
     ("roles", "operations.cli.keys_roster:roles"),
     ("cmd", "operations.cli.cmd:cmd"),
+    ("config", "operations.cli.config:config"),
     ("halts", "operations.cli.halts:halts"),
     ("why", "operations.cli.halts:why"),
     ("actions", "operations.cli.actions:actions"),
