@@ -23,6 +23,7 @@ from msgspec import Struct
 from operations.adapters import judge, oms_link, roster_files, wire
 from operations.adapters.credentials import nats_url
 from operations.adapters.judge import Judge, RosterWatch
+from operations.adapters.oms_actions import ActionDuties
 from operations.adapters.oms_cancels import OrderSystem, end_tasks
 from operations.adapters.oms_duties import Duties, Voice
 from operations.adapters.oms_file import FileHalts
@@ -31,6 +32,7 @@ from operations.adapters.oms_fold import ROSTER, Fold
 from operations.adapters.oms_link import BusClock, Outbox
 from operations.adapters.oms_memory import MemoryFile
 from operations.adapters.sentinel import Sentinel
+from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
 from operations.adapters.wire import WireClient
 from operations.audit.chain import Delivery
@@ -108,14 +110,14 @@ class Oms:
     `problem` says in words why the bus is not used at the moment; empty while it is.
     """
 
-    def __init__(self, configuration: OmsConfig, system: OrderSystem) -> None:
+    def __init__(self, configuration: OmsConfig, system: OrderSystem, at: Step = onward) -> None:
         """Read memory and roster. Raises Corrupted, Denied or Rejected when one cannot be used."""
         self.problem = "not started"
         oms_id = configuration.oms_id
         signer = Signer(configuration.key, configuration.origin, configuration.environment)
         self.gate = Gate(oms_id, monotonic_ns)
         self._configuration = configuration
-        self._memory = MemoryFile(configuration.folder / "oms.json")
+        self._memory = MemoryFile(configuration.folder / "oms.json", at)
         self._watch = RosterWatch(
             configuration.root,
             configuration.environment,
@@ -127,8 +129,11 @@ class Oms:
         self._outbox = Outbox(oms_id, signer)
         self._duties = Duties(self.gate, self._memory, Voice(oms_id, self._outbox), system)
         flattener = Flattener(self.gate, self._duties, system)
+        self._actions = ActionDuties(
+            oms_id, self.gate, self._duties, system, self._clock, self._outbox
+        )
         self._fold = Fold(
-            self._judge, self.gate, self._lease, self._duties, flattener, self._clock, self._outbox
+            self._judge, self.gate, self._lease, self._duties, flattener, self._clock, self._actions
         )
         self._files = FileHalts(oms_id, self.gate, self._duties, self._memory, self._outbox)
         self._sentinel = Sentinel(configuration.folder, self._files.saw)
@@ -144,7 +149,7 @@ class Oms:
         self._sentinel.start()
         self._duties.restore()
         self._files.restore()
-        for work in (self._stay_connected(), self._take_turns()):
+        for work in (self._stay_connected(), self._take_turns(), self._actions.work()):
             task = asyncio.create_task(work, name=f"oms {self._configuration.oms_id}")
             task.add_done_callback(self._ended)
             self._tasks.append(task)
@@ -179,7 +184,9 @@ class Oms:
         if self.gate.lapsed:
             why.append(f"no lease: {self._lease.problem or 'no heartbeat came in time'}")
             mode = mode or "REDUCE_ONLY"
-        why += filter(None, (self._duties.problem, self._duties.canceller.problem))
+        why += filter(
+            None, (self._duties.problem, self._duties.canceller.problem, self._actions.problem)
+        )
         newest = list(halts.active.values())[-HELD_AT_MOST:]
         self._reports += 1
         return Report(
@@ -302,7 +309,6 @@ class Oms:
         next_report_ns = 0
         while True:
             now = monotonic_ns()
-            self._files.turn()
             self._fold.turn(now)
             self._protect(now)
             if now >= next_report_ns:
@@ -310,6 +316,8 @@ class Oms:
                 if self._watch.refresh():
                     self._fold.reconsider()
                 await self._say_report()
+            # Last, so that it is remembered before a report names it and others take it up.
+            self._files.turn()
             await asyncio.sleep(TURN_SECONDS)
 
     def _protect(self, now: int) -> None:

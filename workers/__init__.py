@@ -1,3 +1,6 @@
 """The processes of the fleet: one module each, wired from `operations`, and what runs them."""
 
-WORKERS = ("audit", "checkpoint", "projection", "evidence", "limits", "settings", "halt")
+WORKERS = (
+    "audit", "checkpoint", "projection", "evidence", "limits", "settings", "actions", "halt",
+    "watchdogs",
+)  # fmt: skip

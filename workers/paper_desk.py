@@ -6,14 +6,16 @@ exits of a flatten. Nothing is sent twice, because what was sent is known.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
+from operations.adapters.steps import Step, onward
 from operations.events.orders import CancelReason
 from operations.halt.book import Order as GateOrder
 from operations.halt.gate import Gate
 from operations.halt.state import Scope
 from operations.halt.verdicts import Denial
-from operations.simulation.order_flow import Wish
-from operations.simulation.venue import Quote, Ticket
+from operations.simulation.order_flow import Seat, Wish
+from operations.simulation.venue import Quote, Side, Ticket
 from workers.paper_orders import Canceling, PaperOrder, ticket_of
 from workers.paper_state import PaperState, new_order
 from workers.paper_tape import (
@@ -21,6 +23,7 @@ from workers.paper_tape import (
     AnyLine,
     CancelSent,
     CancelWanted,
+    Capped,
     Dropped,
     Published,
     Quoted,
@@ -28,6 +31,7 @@ from workers.paper_tape import (
     Session,
     Started,
     Tape,
+    Uncapped,
     Wanted,
 )
 
@@ -35,13 +39,14 @@ from workers.paper_tape import (
 class Desk:
     """The orders and positions of one order system. Call `look` first whenever time has passed."""
 
-    def __init__(self, oms_id: str, run: str, tape: Tape, gate: Gate) -> None:
+    def __init__(self, oms_id: str, run: str, tape: Tape, gate: Gate, at: Step = onward) -> None:
         self._state = PaperState(oms_id)
         self.scribe = self._state.scribe
         self._prefix = f"{oms_id}.{run}"
         self._count = 0
         self._tape = tape
         self._gate = gate
+        self._at = at
         self._now = 0
 
     @property
@@ -53,6 +58,21 @@ class Desk:
     def positions(self) -> Mapping[tuple[str, str], int]:
         """What is held, by account and symbol."""
         return self._state.positions
+
+    @property
+    def capped(self) -> Mapping[str, Capped]:
+        """What actions allow, by their id."""
+        return self._state.capped
+
+    @property
+    def mids(self) -> Mapping[str, Decimal]:
+        """The middle of the newest quote of each symbol, in cents."""
+        return self._state.mids
+
+    @property
+    def now_ns(self) -> int:
+        """The time of the last look, in ns since 1970."""
+        return self._now
 
     @property
     def published(self) -> int:
@@ -69,11 +89,14 @@ class Desk:
         for line in self._tape.read():
             self._state.answers(line.at_ns)
             self._state.apply(line)
-        self._state.go_live(self._gate)
-        self.look(now_ns)
-        self._write(Started(at_ns=self._now, request_ns=request_ns, answer_ns=answer_ns))
+        self._now = max(now_ns, self._tape.last_ns)
+        self._state.answers(self._now)
+        # Before the gate hears of them: an exit among them has to be asked for again.
         for order in [each for each in self.orders.values() if each.stage == "queued"]:
             self._drop(order, Canceling("risk"))
+        self._state.go_live(self._gate)
+        self._write(Started(at_ns=self._now, request_ns=request_ns, answer_ns=answer_ns))
+        self.look(now_ns)
         for _ in range(self._state.published):
             self.scribe.events.popleft()
 
@@ -118,6 +141,27 @@ class Desk:
         for order in [each for each in self.orders.values() if each.stage == "queued"]:
             self._send(order)
 
+    def reduce(self, owner: Seat, symbol: str, side: Side, size: int, action_id: str) -> bool:
+        """Work a position down for an action, at the market; returns whether the gate let it."""
+        self._count += 1
+        ticket = Ticket(
+            order_id=f"{self._prefix}.{self._count}",
+            account_id=owner.account_id,
+            symbol=symbol,
+            side=side,
+            quantity=size,
+        )
+        denial = self._accept(
+            ticket, owner.strategy_id, owner.fund_id, at_venue=True, action_id=action_id
+        )
+        if denial is None:
+            self._send(self.orders[ticket.order_id])
+        return denial is None
+
+    def cap(self, line: Capped | Uncapped) -> None:
+        """Note what an action allows from now on, or that it is over."""
+        self._write(line)
+
     def session(self, *, is_open: bool) -> None:
         """Open or close the market."""
         self._write(Session(at_ns=self._now, is_open=is_open))
@@ -132,7 +176,7 @@ class Desk:
         return len(found)
 
     def exit(self, order: GateOrder) -> Denial | None:
-        """Close a position under a halt; the same order again changes nothing, ever.
+        """Close a position under a halt; once it was sent, the same order changes nothing, ever.
 
         Returns why the gate refused it, None when it did not.
         """
@@ -148,9 +192,7 @@ class Desk:
         denial = self._accept(
             ticket, order.strategy_id, order.fund_id, at_venue=True, exit_of=order.exit_of
         )
-        if denial is None:
-            self._send(self.orders[order.order_id])
-        return denial
+        return denial or self._send(self.orders[order.order_id])
 
     def is_flat(self, account_ids: Iterable[str]) -> bool:
         """Whether the venue itself has no order and no position of these accounts."""
@@ -180,11 +222,12 @@ class Desk:
     # How it decides.
 
     def _accept(
-        self, ticket: Ticket, strategy_id: str, fund_id: str, *, at_venue: bool, exit_of: str = ""
-    ) -> Denial | None:
+        self, ticket: Ticket, strategy_id: str, fund_id: str, *, at_venue: bool,
+        exit_of: str = "", action_id: str = "",
+    ) -> Denial | None:  # fmt: skip
         wanted = Wanted(
             at_ns=self._now, ticket=ticket, strategy_id=strategy_id, fund_id=fund_id,
-            at_venue=at_venue, exit_of=exit_of,
+            at_venue=at_venue, exit_of=exit_of, action_id=action_id,
         )  # fmt: skip
         order = new_order(wanted)
         verdict = self._gate.check(order.gate_order())
@@ -194,12 +237,13 @@ class Desk:
         self._write(wanted)
         return None
 
-    def _send(self, order: PaperOrder) -> None:
+    def _send(self, order: PaperOrder) -> Denial | None:
         line = Sent(at_ns=self._now, order_id=order.order_id)
         verdict = self._gate.check_and_send(order.gate_order(), lambda: self._write(line))
         if isinstance(verdict, Denial):
             self._refuse(order, verdict)
             self._drop(order, Canceling("halt" if verdict.halt_id else "risk", verdict.halt_id))
+        return verdict
 
     def _amend(self, order: PaperOrder, size: int, limit_cents: int | None) -> Denial | None:
         if order.stage != "working" or order.amend or order.limit_cents is None:
@@ -260,8 +304,22 @@ class Desk:
         return self._gate.halts.over(wanted.strategy_id, wanted.fund_id)[0].halt_id
 
     def _write(self, line: AnyLine) -> None:
+        step = self._step(line)
+        self._at(f"before {step}")
         self._tape.write(line)
+        self._at(f"after {step}")
         self._state.apply(line)
+
+    def _step(self, line: AnyLine) -> str:
+        """Name a line: what it does, to an exit or another order, and for which reason."""
+        order = self.orders.get(getattr(line, "order_id", ""))
+        wanted = line if isinstance(line, Wanted) else order.wanted if order else None
+        words = (
+            str(line.__struct_config__.tag),
+            "exit" if wanted and wanted.exit_of else "",
+            getattr(line, "reason", ""),
+        )
+        return " ".join(word for word in words if word)
 
 
 def _wakes(ticket: Ticket, quote: Quote) -> bool:

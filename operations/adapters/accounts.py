@@ -18,12 +18,15 @@ STREAM = Nats.stream
 REBUILD = "rebuild"
 LIMITS = "limits"
 WATCHDOGS = "watchdogs"
+# Watchdog processes share a user and a key; each reads through a consumer of its own.
+WATCHDOG_CONSUMERS = ("watchdogs-1", "watchdogs-2", "watchdogs-3", "watchdogs-4")
 NOTIFICATIONS = "notifications"
 SETTINGS = "settings"
 # The bucket of NATS KV with what people set, made of a stream whose messages nobody can take away.
 SETTINGS_BUCKET = "settings"
 SETTINGS_STREAM = f"KV_{SETTINGS_BUCKET}"
 SETTINGS_KEYS = f"$KV.{SETTINGS_BUCKET}"
+ACTIONS = "actions"
 # Halt workers share a user and a key; each reads through a consumer of its own.
 HALT = "halt"
 HALT_CONSUMERS = ("halt-1", "halt-2")
@@ -86,7 +89,7 @@ def _order_system(name: str) -> User:
             "mts.v1.risk.>",
             f"mts.v1.operations.halt.acknowledged.{name}",
             f"mts.v1.operations.finding.oms_{name}.*",
-            "mts.v1.operations.action.acknowledged",
+            f"mts.v1.operations.action.answered.{name}",
             f"ops.v1.oms.lease.{name}",
             f"ops.v1.oms.gate.{name}",
             f"ops.v1.oms.permit.{name}",
@@ -174,20 +177,15 @@ USERS = (
     User(
         name=WATCHDOGS,
         publish=(
-            *_reader(WATCHDOGS),
+            *dict.fromkeys(right for name in WATCHDOG_CONSUMERS for right in _reader(name)),
             *roles.SERVICES["watchdogs"],
-            "mts.v1.operations.warehouse.measured",
-            "mts.v1.operations.database.measured",
-            "mts.v1.operations.service.polled",
-            "mts.v1.operations.canary.passed",
-            "mts.v1.operations.clock.ticked",
-            "ops.v1.watchdogs.board",
         ),
     ),
     User(
         name=NOTIFICATIONS,
         publish=(*_reader(NOTIFICATIONS), "mts.v1.operations.finding.notifications.*"),
     ),
+    User(name=ACTIONS, publish=(*_reader(ACTIONS), *roles.SERVICES["actions"])),
     User(
         name="evidence",
         publish=(

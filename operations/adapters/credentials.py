@@ -26,6 +26,7 @@ WORKER_ROLES = WRITERS | {
     "limits": "",
     "settings": "",
     "watchdogs": "",
+    "actions": "",
 }
 # What only the one who makes users and roles may know.
 FLEET_ONLY = (

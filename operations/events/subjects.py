@@ -60,6 +60,7 @@ ALL: tuple[type[Event], ...] = (
     findings.FindingUpdated,
     findings.FindingCleared,
     actions.ActionRequested,
+    actions.ActionAnswered,
     actions.ActionAcknowledged,
     actions.ActionCompleted,
     actions.ActionRefused,

@@ -48,9 +48,14 @@ SERVICES: dict[str, tuple[str, ...]] = {
     "watchdogs": (
         f"{ACTION}.requested",
         *(f"{FINDING}.{check}.*" for check in WATCHDOG_CHECKS),
+        "mts.v1.operations.warehouse.measured",
+        "mts.v1.operations.canary.passed",
+        "mts.v1.operations.clock.ticked",
+        "ops.v1.watchdogs.board",
     ),
     # What people, files and Vault set counts once this service has checked it and said so.
     "settings": ("mts.v1.operations.config.changed", f"{FINDING}.settings.*"),
+    "actions": (f"{ACTION}.expired", f"{ACTION}.released", f"{FINDING}.actions.*"),
     "evidence": (f"{HALT}.documented", f"{FINDING}.evidence.*"),
 }
 # Roles of which each owner has its own, as `check.audit` or `oms.oms-1`: one owner per subject.
@@ -58,6 +63,7 @@ OWNED: dict[str, tuple[str, ...]] = {
     "check": (f"{FINDING}.{{owner}}.*",),
     "oms": (
         f"{HALT}.acknowledged.{{owner}}",
+        f"{ACTION}.answered.{{owner}}",
         "ops.v1.oms.lease.{owner}",
         f"{FINDING}.oms_{{owner}}.*",
     ),

@@ -103,6 +103,7 @@ SERVICES = (
     "halt_worker",
     "limits",
     "watchdogs",
+    "actions",
     "evidence",
     "settings",
     "check.audit",
@@ -139,6 +140,11 @@ def test_a_service_may_sign_its_own_and_not_its_neighbours():
     assert not may("watchdogs", "mts.v1.operations.halt.requested")
     assert not may("watchdogs", "mts.v1.operations.finding.drawdown.raised")
     assert not may("limits", "mts.v1.operations.action.requested")
+    assert may("oms.oms-1", "mts.v1.operations.action.answered.oms-1")
+    assert not may("oms.oms-1", "mts.v1.operations.action.answered.oms-2")
+    assert may("actions", "mts.v1.operations.action.released")
+    assert not may("actions", "mts.v1.operations.action.requested")
+    assert not may("watchdogs", "mts.v1.operations.action.released")
     assert may("limits", "mts.v1.operations.finding.daily_loss.raised")
     assert not may("limits", "mts.v1.operations.halt.requested")
     assert may("halt_worker", "mts.v1.operations.halt.requested")
