@@ -11,8 +11,8 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from operations.adapters import accounts, judge, service_bus, stream, watch_board, watch_parts, wire
-from operations.adapters.ledger import Step, onward
 from operations.adapters.publisher import Publisher
+from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
 from operations.adapters.watch import Watch
 from operations.adapters.watch_board import Board
