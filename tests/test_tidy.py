@@ -13,6 +13,7 @@ from operations.cli import app, cmd, reference
 from operations.events.halts import HaltReason
 from operations.halt import board, policy
 from operations.signing import roles
+from operations.watchdogs import ALL
 from workers import WORKERS
 
 pytestmark = pytest.mark.unit
@@ -186,6 +187,9 @@ def test_every_reason_of_a_halt_and_every_command_of_people_has_a_runbook():
         assert len(text.splitlines()) <= LONGEST_RUNBOOK, f"{name} is too long to read at night"
         assert f"runbooks/{name}.md" in page, f"docs/halts.md does not lead to {name}"
     checks = {rule for rule in policy.RULES if (folder / f"{rule}.md").exists()}
+    for watchdog in ALL:
+        assert (folder / f"{watchdog.name}.md").exists(), f"{watchdog.name} has no runbook"
+        checks.add(watchdog.name)
     assert {file.stem for file in folder.glob("*.md")} <= wanted | checks
 
 

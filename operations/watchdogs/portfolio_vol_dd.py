@@ -18,6 +18,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Annotated, NamedTuple
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import ArrayLike
 
 from operations.checks import (
@@ -57,20 +58,30 @@ class VolatilityLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=
     """When a fund varies too much."""
 
     enter_multiple: Annotated[
-        float, doc("Volatility as a multiple of the fund's target from which it is a breach.")
+        float,
+        Meta(gt=0, extra={"looser": "higher"}),
+        doc("Volatility as a multiple of the fund's target from which it is a breach."),
     ] = 1.5
     confirm_multiple: Annotated[
-        float, doc("The same from capped returns, as a multiple of the target, which confirms it.")
+        float,
+        Meta(ge=0, extra={"looser": "higher"}),
+        doc("The same from capped returns, as a multiple of the target, which confirms it."),
     ] = 1.4
     capped_at: Annotated[
-        float, doc("Most that one return counts for in it, in daily targets (target / root of 252)")
+        float,
+        Meta(gt=0, extra={"looser": "lower"}),
+        doc("Most that one return counts for in it, in daily targets (target / root of 252)"),
     ] = 2.5
     exit_multiple: Annotated[
-        float, doc("Multiple of the target below which the breach is over.")
+        float,
+        Meta(gt=0, extra={"looser": "higher"}),
+        doc("Multiple of the target below which the breach is over."),
     ] = 1.2
-    minimum_returns: Annotated[int, doc("Daily returns below which the volatility is unknown.")] = (
-        20
-    )
+    minimum_returns: Annotated[
+        int,
+        Meta(ge=2, extra={"looser": "higher"}),
+        doc("Daily returns below which the volatility is unknown."),
+    ] = 20
 
 
 class Day(NamedTuple):

@@ -20,6 +20,7 @@ from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import Meta
 
 from operations.checks import (
     EachEvent,
@@ -41,7 +42,7 @@ from operations.events.portfolio import (
     PortfolioBaseline,
     PortfolioBaselinePublished,
 )
-from operations.statistics.bands import growth_envelope, normal_sample
+from operations.statistics.bands import distance, growth_envelope, moments_sample
 from operations.watchdogs import reductions, settled
 from operations.watchdogs.cases import Case
 from operations.watchdogs.reductions import Reductions, factor_at
@@ -57,10 +58,14 @@ class HealthLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True
     """When a fund is not what its backtest promised."""
 
     enter_multiple: Annotated[
-        float, doc("Way from the middle to the edge of the envelope beyond which it is a finding.")
+        float,
+        Meta(gt=0, extra={"looser": "higher"}),
+        doc("Way from the middle to the edge of the envelope beyond which it is a finding."),
     ] = 1.0
     exit_multiple: Annotated[
-        float, doc("Way from the middle to the edge within which the finding is over.")
+        float,
+        Meta(gt=0, extra={"looser": "higher"}),
+        doc("Way from the middle to the edge within which the finding is over."),
     ] = 0.9
 
 
@@ -135,7 +140,7 @@ def _envelope(data: PortfolioBaseline) -> tuple[str | None, list[float] | None, 
     sample: Any = data.daily_returns
     block = None  # as the returns themselves say
     if sample is None and None not in (data.mean, data.standard_deviation, data.days):
-        sample = normal_sample(data.mean, data.standard_deviation, data.days)  # type: ignore[arg-type]
+        sample = moments_sample(data.mean, data.standard_deviation, data.days)  # type: ignore[arg-type]
         block = 1.0
     seed = int.from_bytes(sha256(data.baseline_id.encode()).digest()[:8])
     found = None
@@ -260,14 +265,6 @@ def _verdict(
             Parameter(name="exit_multiple", value=repr(limits.exit_multiple)),
         ),
     )
-
-
-def distance(growth: float, lower: float, upper: float) -> float:
-    """Return how far growth is from the middle, 1 at the edge; all three are logarithms."""
-    middle = (lower + upper) / 2
-    if growth < middle:
-        return (middle - growth) / (middle - lower)
-    return (growth - middle) / (upper - middle)
 
 
 def _since_go_live(days: Sequence[Day]) -> Sequence[Day]:
