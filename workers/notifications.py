@@ -16,8 +16,8 @@ from operations.adapters.alert_desk import CHANNEL, NATS, Desk
 from operations.adapters.alert_watch import AlertWatch
 from operations.adapters.channels import catalogue, http, sender
 from operations.adapters.channels.sender import Outgoing, Sender, Undelivered
-from operations.adapters.ledger import Step, onward
 from operations.adapters.outbox import Due, Outbox
+from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
 from operations.clock import NANOSECONDS, now_ns
 from operations.config import Settings

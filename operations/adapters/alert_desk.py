@@ -7,8 +7,8 @@ since. That the stream cannot be heard is told even then, and so is a channel th
 from msgspec.structs import replace
 
 from operations.adapters.alert_watch import AlertWatch
-from operations.adapters.ledger import Step, onward
 from operations.adapters.outbox import Outbox, Progress, Round
+from operations.adapters.steps import Step, onward
 from operations.events.base import derived_id
 from operations.notifications.decision import Decision, Told, decide, is_settled
 from operations.notifications.episode import OWN, Episode
