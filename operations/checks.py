@@ -194,11 +194,6 @@ def no_feeds(_unit: Unit) -> tuple[str, ...]:
     return ()
 
 
-def no_canary(_now_ns: int, _run_id: str) -> Iterator[Event]:
-    """Return no case: for a watchdog that is tried in another way."""
-    return iter(())
-
-
 class Watchdog(Struct, frozen=True, kw_only=True):
     """One watchdog.
 
@@ -207,8 +202,8 @@ class Watchdog(Struct, frozen=True, kw_only=True):
     strategy_id; the others are the fields of `row`, in order; it is ordered by look, unit and
     whatever gives the rows one order. Its parameters are none: limits are applied by `inspect`.
     With `every_seconds` there is also a look at each multiple of that time since 1970, as soon as
-    the stream has passed it by `lateness_seconds`. `feeds` names the feeds that a unit depends on:
-    while one of them is at fault, the unit is unknown.
+    the stream has passed it by `lateness_seconds`. `feeds` names the feeds that a unit depends on,
+    each by its name or the beginning of a path: while one of them is at fault, the unit is unknown.
     `canary` makes, for a time and the id of a run, a small case that must be found: events of the
     environment "canary" whose ids hold that id.
     """
@@ -227,7 +222,7 @@ class Watchdog(Struct, frozen=True, kw_only=True):
     every_seconds: int = 0
     lateness_seconds: int = 0
     feeds: Callable[[Unit], tuple[str, ...]] = no_feeds
-    canary: Canary = no_canary
+    canary: Canary | None = None
 
     @property
     def kinds(self) -> tuple[type[Event], ...]:

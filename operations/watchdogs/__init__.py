@@ -1,5 +1,20 @@
-"""The watchdogs: each looks at one thing from the stream and says when it is not well."""
+"""The watchdogs: each looks at one thing from the stream and says when it is not well.
 
-from operations.watchdogs import portfolio_vol_dd, predictive_health, strategy_watchdog
+The feeds come first: while one is at fault, what depends on it is unknown in the same batch.
+"""
 
-ALL = (portfolio_vol_dd.WATCHDOG, predictive_health.WATCHDOG, strategy_watchdog.WATCHDOG)
+from operations.watchdogs import (
+    feeds,
+    portfolio_vol_dd,
+    predictive_health,
+    strategy_watchdog,
+    vpin,
+)
+
+ALL = (
+    feeds.WATCHDOG,
+    portfolio_vol_dd.WATCHDOG,
+    predictive_health.WATCHDOG,
+    strategy_watchdog.WATCHDOG,
+    vpin.WATCHDOG,
+)

@@ -39,6 +39,7 @@ from operations.events.findings import Parameter
 from operations.events.portfolio import NavMarked, NetAssetValue
 from operations.events.positions import Exposure, ExposureMarked
 from operations.events.registry import Fund, FundRegistered
+from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
 from operations.statistics.samples import Floats
 from operations.statistics.volatility import (
     RISKMETRICS_DAILY_DECAY,
@@ -59,28 +60,33 @@ class VolatilityLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=
 
     enter_multiple: Annotated[
         float,
-        Meta(gt=0, extra={"looser": "higher"}),
+        Meta(gt=0),
         doc("Volatility as a multiple of the fund's target from which it is a breach."),
+        LOOSER_HIGHER,
     ] = 1.5
     confirm_multiple: Annotated[
         float,
-        Meta(ge=0, extra={"looser": "higher"}),
+        Meta(ge=0),
         doc("The same from capped returns, as a multiple of the target, which confirms it."),
+        LOOSER_HIGHER,
     ] = 1.4
     capped_at: Annotated[
         float,
-        Meta(gt=0, extra={"looser": "lower"}),
+        Meta(gt=0),
         doc("Most that one return counts for in it, in daily targets (target / root of 252)"),
+        LOOSER_LOWER,
     ] = 2.5
     exit_multiple: Annotated[
         float,
-        Meta(gt=0, extra={"looser": "higher"}),
+        Meta(gt=0),
         doc("Multiple of the target below which the breach is over."),
+        LOOSER_HIGHER,
     ] = 1.2
     minimum_returns: Annotated[
         int,
-        Meta(ge=2, extra={"looser": "higher"}),
+        Meta(ge=2),
         doc("Daily returns below which the volatility is unknown."),
+        LOOSER_HIGHER,
     ] = 20
 
 

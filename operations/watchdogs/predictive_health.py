@@ -42,6 +42,7 @@ from operations.events.portfolio import (
     PortfolioBaseline,
     PortfolioBaselinePublished,
 )
+from operations.settings.catalogue import LOOSER_HIGHER
 from operations.statistics.bands import distance, growth_envelope, moments_sample
 from operations.watchdogs import reductions, settled
 from operations.watchdogs.cases import Case
@@ -59,13 +60,15 @@ class HealthLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     enter_multiple: Annotated[
         float,
-        Meta(gt=0, extra={"looser": "higher"}),
+        Meta(gt=0),
         doc("Way from the middle to the edge of the envelope beyond which it is a finding."),
+        LOOSER_HIGHER,
     ] = 1.0
     exit_multiple: Annotated[
         float,
-        Meta(gt=0, extra={"looser": "higher"}),
+        Meta(gt=0),
         doc("Way from the middle to the edge within which the finding is over."),
+        LOOSER_HIGHER,
     ] = 0.9
 
 

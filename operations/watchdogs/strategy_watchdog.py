@@ -42,6 +42,7 @@ from operations.events.strategies import (
     StrategyBaseline,
     StrategyBaselinePublished,
 )
+from operations.settings.catalogue import LOOSER_HIGHER
 from operations.statistics.bands import RollingLimits, distance, moments_sample, rolling_limits
 from operations.watchdogs import reductions, settled
 from operations.watchdogs.cases import Case
@@ -61,13 +62,15 @@ class ProfitLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     enter_multiple: Annotated[
         float,
-        Meta(gt=0, extra={"looser": "higher"}),
+        Meta(gt=0),
         doc("Way from the middle to the limit of the interval beyond which it is a finding."),
+        LOOSER_HIGHER,
     ] = 1.0
     exit_multiple: Annotated[
         float,
-        Meta(gt=0, extra={"looser": "higher"}),
+        Meta(gt=0),
         doc("Way from the middle to the limit within which the finding is over."),
+        LOOSER_HIGHER,
     ] = 0.5
 
 
