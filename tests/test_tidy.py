@@ -9,9 +9,11 @@ from typing import get_args
 import pytest
 
 from operations.actions import due
+from operations.adapters import alert_desk
 from operations.cli import app, cmd, reference
 from operations.events.halts import HaltReason
 from operations.halt import board, policy
+from operations.notifications import message
 from operations.signing import roles
 from workers import WORKERS
 
@@ -32,6 +34,7 @@ LONGER_MODULES = {
     Path("operations/audit/standalone.py"): 500,
     Path("operations/config.py"): 500,
 }
+RUNBOOKS_OF_SETTINGS = ("cmd_configure", "settings")
 # Started by name, so nothing imports them.
 PROGRAMS = {
     "workers.__main__": "python -m workers",
@@ -45,6 +48,11 @@ PROGRAMS = {
     **{place.partition(":")[0]: f"mts {name}" for name, place in app.COMMANDS},
     **{f"workers.{worker}": "python -m workers " + worker for worker in WORKERS},
 }
+# What docs/alerts.md leads to: the checks of workers and order systems, and two commands.
+ALERT_PAGES = {
+    "nats", "notifications", "own_records", "order_system", "halt", "cmd_acknowledge",
+    "cmd_silence",
+}  # fmt: skip
 # Folders of tests that belong to no one package.
 STORIES = {"stories", "containers"}
 
@@ -185,8 +193,23 @@ def test_every_reason_of_a_halt_and_every_command_of_people_has_a_runbook():
         text = (folder / f"{name}.md").read_text()
         assert len(text.splitlines()) <= LONGEST_RUNBOOK, f"{name} is too long to read at night"
         assert f"runbooks/{name}.md" in page, f"docs/halts.md does not lead to {name}"
+    configuration = (ROOT / "docs" / "configuration.md").read_text()
+    for name in RUNBOOKS_OF_SETTINGS:
+        assert len((folder / f"{name}.md").read_text().splitlines()) <= LONGEST_RUNBOOK
+        assert f"runbooks/{name}.md" in configuration
+        wanted.add(name)
     checks = {rule for rule in policy.RULES if (folder / f"{rule}.md").exists()}
-    assert {file.stem for file in folder.glob("*.md")} <= wanted | checks
+    assert {file.stem for file in folder.glob("*.md")} <= wanted | checks | ALERT_PAGES
+
+
+def test_the_page_of_alerts_leads_to_the_runbooks_of_what_has_no_other():
+    folder, page = ROOT / "docs" / "runbooks", (ROOT / "docs" / "alerts.md").read_text()
+    for check in (*WORKERS, "oms_oms-1", alert_desk.NATS, alert_desk.CHANNEL):
+        assert (folder / f"{message.page_of(check)}.md").exists(), f"no runbook for {check}"
+    for name in ALERT_PAGES:
+        text = (folder / f"{name}.md").read_text()
+        assert len(text.splitlines()) <= LONGEST_RUNBOOK, f"{name} is too long to read at night"
+        assert f"runbooks/{name}.md" in page, f"docs/alerts.md does not lead to {name}"
 
 
 def test_every_pitfall_has_its_tests_and_every_test_of_a_pitfall_is_in_its_row():

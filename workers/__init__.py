@@ -2,5 +2,5 @@
 
 WORKERS = (
     "audit", "checkpoint", "projection", "evidence", "limits", "settings", "actions", "halt",
-    "watchdogs",
+    "watchdogs", "notifications",
 )  # fmt: skip

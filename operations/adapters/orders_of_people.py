@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from msgspec import convert
+
 from operations.adapters import roster_files
 from operations.adapters.link import Access
 from operations.adapters.publisher import Publisher
@@ -19,8 +21,12 @@ from operations.config import Nats, Settings, secret
 from operations.errors import Rejected, Retryable
 from operations.events.base import Environment, Event
 from operations.events.commands import (
+    AcknowledgeCommanded,
+    AcknowledgeOrder,
     CancelAllCommanded,
     CancelAllOrder,
+    ConfigureCommanded,
+    ConfigureOrder,
     CosignCommanded,
     CosignOrder,
     DrillCommanded,
@@ -29,14 +35,21 @@ from operations.events.commands import (
     FlattenOrder,
     HaltCommanded,
     HaltOrder,
+    ModeCommanded,
+    ModeOrder,
     ReleaseCommanded,
     ReleaseOrder,
     ResumeCommanded,
     ResumeOrder,
+    SilenceCommanded,
+    SilenceOrder,
 )
-from operations.events.halts import DRILL_STRATEGY, Mode, Treatment
+from operations.events.halts import DRILL_STRATEGY, Treatment
+from operations.events.halts import Mode as HaltMode
 from operations.events.operations import RosterPublication, RosterPublished
 from operations.halt.state import Scope
+from operations.settings.catalogue import MODE, Mode
+from operations.settings.change import Change
 from operations.signing.message import Signer
 from operations.signing.roster import Roster
 
@@ -74,7 +87,7 @@ def person(settings: Settings, nats: Nats, key: Path | None) -> Person:
 def halt(
     actor: str,
     scope: Scope,
-    mode: Mode,
+    mode: HaltMode,
     reason: str,
     *,
     environment: Environment = "live",
@@ -173,6 +186,24 @@ def release(
     return ReleaseCommanded(data=data, **_envelope(actor, action_id, head))
 
 
+def configure(
+    actor: str, change: Change, reason: str, issued_ns: int | None = None
+) -> ConfigureCommanded | ModeCommanded:
+    """Return the command that sets a value of a check. Raises Rejected without a reason."""
+    place, head = change.place, _head(issued_ns)
+    if not reason.strip():
+        raise Rejected("say why it changes: --reason TEXT")
+    envelope = _envelope(actor, place.setting, head) | {"fund_id": place.fund_id or None}
+    if place.name == MODE and change.value is not None:
+        mode = convert(change.value, Mode)
+        order = ModeOrder(check=place.check, mode=mode, reason=reason, **head)
+        return ModeCommanded(data=order, **envelope)
+    data = ConfigureOrder(
+        check=place.check, setting=place.name, value=change.value, reason=reason, **head
+    )
+    return ConfigureCommanded(data=data, **envelope)
+
+
 def drill(actor: str, reason: str, issued_ns: int | None = None) -> DrillCommanded:
     """Return the command that practises a halt on the reserved strategy."""
     head = _head(issued_ns)
@@ -180,6 +211,40 @@ def drill(actor: str, reason: str, issued_ns: int | None = None) -> DrillCommand
     data = DrillOrder(drill_id=drill_id, reason=reason, **head)
     envelope = _envelope(actor, drill_id, head)
     return DrillCommanded(data=data, environment="drill", strategy_id=DRILL_STRATEGY, **envelope)
+
+
+def acknowledge(actor: str, episode: str, reason: str) -> AcknowledgeCommanded:
+    """Return the command that says that this person looks after an alert."""
+    head = _head()
+    data = AcknowledgeOrder(episode=episode, reason=reason, **head)
+    return AcknowledgeCommanded(data=data, **_envelope(actor, episode, head))
+
+
+def silence(
+    actor: str,
+    scope: dict[str, Any],
+    until: str,
+    reason: str,
+    *,
+    starts_at: str | None = None,
+    check: str | None = None,
+    silence_id: str = "",
+) -> SilenceCommanded:
+    """Return the command that silences findings; `scope` may name fund_id and strategy_id.
+
+    The same `silence_id` again replaces what it said before.
+    """
+    head = _head()
+    silence_id = silence_id or head["command_id"]
+    data = SilenceOrder(
+        silence_id=silence_id,
+        until=until,
+        starts_at=starts_at,
+        check=check,
+        reason=reason,
+        **head,
+    )
+    return SilenceCommanded(data=data, **_envelope(actor, silence_id, head), **scope)
 
 
 def roster_publication(known: Roster, actor: str, at_ns: int) -> RosterPublished:
