@@ -4,8 +4,8 @@ A process of its own folds the events as the worker does: raw messages of the st
 2,000. The day holds trades and quotes of forty instruments, orders, news, values every minute,
 option sensitivities, polls and measurements; the thirty days before hold settled values, scores,
 profit and loss, orders and news of each day. Timed: how many events are folded in a second, how
-long a batch takes from its first byte to its last verdict, how much memory the process had at most,
-and how long the next process needs from a snapshot and from the beginning of the stream.
+long all looks of one watchdog take that one batch makes due, how much memory the process had at
+most, and how long the next process needs from a snapshot and from the beginning of the stream.
 """
 
 import json
@@ -17,11 +17,13 @@ import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from rig import Row, percentile
 
 from operations.adapters import judge, watch_parts
 from operations.adapters.watch import Watch
+from operations.adapters.watch_engine import Timed
 from operations.clock import NANOSECONDS, parse_rfc3339, rfc3339
 from operations.config import Settings
 from operations.events.base import Event, encode
@@ -265,40 +267,43 @@ def _timed(firm: Firm, events: int) -> Iterator[tuple[Event, int]]:
             yield firm.flow(at_ns), at_ns
 
 
-def fold(home: str, file: str) -> dict[str, float]:
+def fold(home: str, file: str) -> dict[str, Any]:
     """Fold a file of messages as the worker does and save a snapshot, in a process of its own."""
-    watch, folder = _watch(home)
-    seconds, count, took = 0.0, 0, []
+    took: dict[str, list[float]] = {}
+
+    def note(name: str, took_ns: int) -> None:
+        took.setdefault(name, []).append(took_ns / 1e6)
+
+    watch, folder = _watch(home, note)
+    seconds, count = 0.0, 0
     for batch in _batches(file):
-        before = watch.engine.looks
         at = time.perf_counter()
         watch.take(batch)
-        spent = time.perf_counter() - at
-        seconds, count = seconds + spent, count + len(batch)
-        if watch.engine.looks > before:
-            took.append(spent * 1000)
+        seconds, count = seconds + time.perf_counter() - at, count + len(batch)
     watch.waiting.clear()  # in a fleet they have come back by now
     watch.save(folder)
     return {
         "events": count, "seconds": seconds, "looks": watch.engine.looks,
-        "p50_ms": percentile(took, 0.5), "p99_ms": percentile(took, 0.99),
+        "p99_ms": {name: percentile(each, 0.99) for name, each in sorted(took.items())},
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
         "problems": len(watch.engine.problems),
     }  # fmt: skip
 
 
-def load(home: str) -> dict[str, float]:
+def load(home: str) -> dict[str, Any]:
     """Start from the snapshot, in a process of its own."""
-    watch, folder = _watch(home)
+    watch, folder = _watch(home, lambda _name, _ns: None)
     began = time.perf_counter()
     assert watch.load(folder), "the snapshot was not believed"
     return {"seconds": time.perf_counter() - began}
 
 
-def _watch(home: str) -> tuple[Watch, Path]:
+def _watch(home: str, timed: Timed) -> tuple[Watch, Path]:
     settings = Settings(home=home)
     judging = judge.for_service(settings, Path(home, "watch-roster.json"))
-    return Watch(judging, lambda: watch_parts.parts(settings), CREATED_NS), Path(home, "watch")
+    return Watch(judging, lambda: watch_parts.parts(settings, timed), CREATED_NS), Path(
+        home, "watch"
+    )
 
 
 def _batches(file: str) -> Iterator[list[tuple[bytes, bytes, bytes, bytes]]]:
@@ -330,10 +335,12 @@ async def measure(settings: Settings) -> list[Row]:
         Row("watchdogs: events in the day and the history", first["events"], "events"),
         Row("watchdogs: looks", first["looks"], "looks"),
         Row("watchdogs: folded and judged", rate, "events/s", "", None, bound),
-        Row("watchdogs: a batch of 2,000 with looks, p50", first["p50_ms"], "ms"),
-        Row(
-            "watchdogs: a batch of 2,000 with looks, p99", first["p99_ms"], "ms",
-            f"<= {LOOK_MS:g}", first["p99_ms"] <= LOOK_MS, bound,
+        *(
+            Row(
+                f"watchdogs: all looks of a batch, p99, {name}", value, "ms",
+                f"<= {LOOK_MS:g}", value <= LOOK_MS,
+            )
+            for name, value in first["p99_ms"].items()
         ),
         Row(
             "watchdogs: memory at most", memory, "MB", f"<= {MEMORY_MB:g}", memory <= MEMORY_MB,
@@ -345,9 +352,9 @@ async def measure(settings: Settings) -> list[Row]:
     ]  # fmt: skip
 
 
-def _in_a_process(*words: str) -> dict[str, float]:
+def _in_a_process(*words: str) -> dict[str, Any]:
     done = subprocess.run([sys.executable, __file__, *words], capture_output=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
