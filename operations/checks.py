@@ -179,6 +179,7 @@ class Episode(Struct, frozen=True):
     finding: Finding
 
 
+Canary = Callable[[int, str], Iterable[Event]]
 Looks = Callable[[Sequence[Stored], Mapping[str, Sequence[Row]]], Iterable[Look]]
 Inspect = Callable[[Sequence[Any], Look, Any, Episode | None], Verdict]
 
@@ -201,8 +202,10 @@ class Watchdog(Struct, frozen=True, kw_only=True):
     strategy_id; the others are the fields of `row`, in order; it is ordered by look, unit and
     whatever gives the rows one order. Its parameters are none: limits are applied by `inspect`.
     With `every_seconds` there is also a look at each multiple of that time since 1970, as soon as
-    the stream has passed it by `lateness_seconds`. `feeds` names the feeds that a unit depends on:
-    while one of them is at fault, the unit is unknown.
+    the stream has passed it by `lateness_seconds`. `feeds` names the feeds that a unit depends on,
+    each by its name or the beginning of a path: while one of them is at fault, the unit is unknown.
+    `canary` makes, for a time and the id of a run, a small case that must be found: events of the
+    environment "canary" whose ids hold that id.
     """
 
     name: str
@@ -219,6 +222,7 @@ class Watchdog(Struct, frozen=True, kw_only=True):
     every_seconds: int = 0
     lateness_seconds: int = 0
     feeds: Callable[[Unit], tuple[str, ...]] = no_feeds
+    canary: Canary | None = None
 
     @property
     def kinds(self) -> tuple[type[Event], ...]:

@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from operations import watchdogs
 from operations.actions import due
 from operations.adapters import alert_desk
 from operations.cli import app, cmd, reference
@@ -199,6 +200,7 @@ def test_every_reason_of_a_halt_and_every_command_of_people_has_a_runbook():
         assert f"runbooks/{name}.md" in configuration
         wanted.add(name)
     checks = {rule for rule in policy.RULES if (folder / f"{rule}.md").exists()}
+    checks |= {one.name for one in watchdogs.ALL}
     assert {file.stem for file in folder.glob("*.md")} <= wanted | checks | ALERT_PAGES
 
 

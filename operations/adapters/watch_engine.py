@@ -51,17 +51,21 @@ class Faults:
         self._changes.setdefault(feed, []).append((sequence, title))
 
     def at(self, feed: str, sequence: int) -> str:
-        """Say what was wrong with a feed at a place in the stream; empty for nothing."""
-        found = ""
-        for place, title in self._changes.get(feed, ()):
-            if place <= sequence:
-                found = title
-        return found
+        """Say what was wrong at a place in the stream with a feed, or with one below its path.
+
+        Empty for nothing.
+        """
+        for name, changes in self._changes.items():
+            if name == feed or name.startswith(f"{feed}/"):
+                before = [title for place, title in changes if place <= sequence]
+                if before and before[-1]:
+                    return before[-1]
+        return ""
 
     def settle(self) -> None:
-        """Forget what is older than the newest change of each feed."""
-        for changes in self._changes.values():
-            del changes[:-1]
+        """Forget what is older than the newest change of each feed, and the feeds that are well."""
+        newest = {feed: changes[-1] for feed, changes in self._changes.items()}
+        self._changes = {feed: [last] for feed, last in newest.items() if last[1]}
 
     def snapshot(self) -> dict[str, list[tuple[int, str]]]:
         """Return all of it."""

@@ -1,5 +1,8 @@
-"""The watchdogs: each looks at one thing from the stream and says when it is not well."""
+"""The watchdogs: each looks at one thing from the stream and says when it is not well.
 
-from operations.watchdogs import portfolio_vol_dd
+The feeds come first: while one is at fault, what depends on it is unknown in the same batch.
+"""
 
-ALL = (portfolio_vol_dd.WATCHDOG,)
+from operations.watchdogs import feeds, portfolio_vol_dd, vpin
+
+ALL = (feeds.WATCHDOG, portfolio_vol_dd.WATCHDOG, vpin.WATCHDOG)
