@@ -65,12 +65,12 @@ class DriftLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True)
     window_days: Annotated[int, Meta(ge=2), doc("Scored days in the live mean, at most.")] = 80
     minimum_days: Annotated[
         int, Meta(ge=2), doc("Usable days in the window below which the drift is unknown.")
-    ] = 25
+    ] = 20
     minimum_names: Annotated[
         int, Meta(ge=1), doc("Instruments scored, below which a day is not usable.")
     ] = 10
-    look_every_days: Annotated[int, Meta(ge=1), doc("Scored days from one look to the next.")] = 25
-    looks_in_a_row: Annotated[int, Meta(ge=1), doc("Looks in a row that have to agree.")] = 5
+    look_every_days: Annotated[int, Meta(ge=1), doc("Scored days from one look to the next.")] = 20
+    looks_in_a_row: Annotated[int, Meta(ge=1), doc("Looks in a row that have to agree.")] = 7
 
 
 class Score(NamedTuple):

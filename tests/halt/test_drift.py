@@ -49,9 +49,9 @@ def test_the_zscore_is_the_formula():
 def test_exactly_two_sigma_below_is_no_look_against_a_strategy_and_below_that_is(
     feed, value, looks
 ):
-    feed.baseline(ic_mean=0.5, ic_standard_deviation=1.25)
-    scores(feed, 0.5, 50)
-    scores(feed, value, 50, first=50)  # of 100 days z = -0.25 / (1.25 / 10) = -2.0 exactly
+    feed.baseline(ic_mean=0.5, ic_standard_deviation=0.125 * math.sqrt(WINDOW_DAYS))
+    scores(feed, 0.5, LOOK_EVERY_DAYS)
+    scores(feed, value, LOOK_EVERY_DAYS, first=LOOK_EVERY_DAYS)  # z = -0.25 / 0.125 = -2.0 exactly
     assert len(feed.triggers.drifts["mean-rev"].latch._streak.rows) == looks
 
 

@@ -117,14 +117,14 @@ def words(said):
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_the_size_of_a_batch_changes_no_byte(size):
-    events = timed(history(draws(-0.06, 160) + draws(0.1, 150)))
+    events = timed(history(draws(-0.06, 145) + draws(0.1, 90)))
     whole = run(engine(WATCHDOG), events)
     assert len(whole) >= 3
     assert words(run(engine(WATCHDOG), events, size)) == words(whole)
 
 
 def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
-    events = timed(history(draws(-0.06, 160) + draws(0.1, 150)))
+    events = timed(history(draws(-0.06, 145) + draws(0.1, 90)))
     whole = words(run(engine(WATCHDOG), events))
     for place in (0, 1, FIRST, FIRST + 1, 200):
         first, second = engine(WATCHDOG), engine(WATCHDOG)
@@ -146,7 +146,7 @@ def test_a_day_counts_once_and_only_after_the_one_before():
     late = [scored(-0.5 + 0.1 * (number % 3), 3, 500 + number) for number in range(FIRST)]
     found = standing([published(draws(0.03, 250)), *again, *late])
     assert (found.state, found.samples) == ("unknown", None)
-    assert "1 of 25 days" in found.title
+    assert "1 of 20 days" in found.title
 
 
 def test_a_day_that_has_not_come_counts_for_nothing_and_makes_no_later_one_old():
@@ -175,7 +175,7 @@ def test_a_new_baseline_begins_a_new_count_and_the_same_one_again_does_not():
             [published(ic_mean=0.03, ic_standard_deviation=0.0, days=99), scored(0.1, 0, 1)],
             "positive",
         ),
-        (list(history(draws(0.0, 24))), "24 of 25"),
+        (list(history(draws(0.0, 19))), "19 of 20"),
         (list(history([0.0] * 30)), "all alike"),
         (list(history(draws(0.0, 30), names=9)), "0 usable days"),
     ],
@@ -192,7 +192,7 @@ def test_enough_names_are_enough():
 
 def test_a_series_that_drifts_is_found_beside_one_that_does_not():
     """Of two horizons the worse one counts, also when the other speaks last."""
-    days = list(enumerate(zip(draws(-0.06, 130), draws(0.04, 130, seed=2), strict=True)))
+    days = list(enumerate(zip(draws(-0.06, 145), draws(0.04, 145, seed=2), strict=True)))
     events = [published(draws(0.03, 250))]
     for day, (one, five) in days:
         events += [
@@ -261,7 +261,7 @@ def test_the_window_slides_by_days_and_not_by_blocks():
     """A day counts in each look until it is older than the window."""
     scores = rows(0.0, looks=8)
     samples = [one_look(scores[: end * LIMITS.look_every_days]).samples for end in range(1, 9)]
-    assert samples == [25, 50, 75, 80, 80, 80, 80, 80]
+    assert samples == [20, 40, 60, 80, 80, 80, 80, 80]
 
 
 def test_the_zscore_is_that_of_the_statistics_for_one_day_ahead():
@@ -269,12 +269,12 @@ def test_the_zscore_is_that_of_the_statistics_for_one_day_ahead():
     found = baseline(StrategyBaseline(
         baseline_id="b", currency="USD", daily_information_coefficients=tuple(daily)
     ), 1)  # fmt: skip
-    assert zscore(live, 1, 25, found) == pytest.approx(shift_z(live, daily), rel=1e-12)
+    assert zscore(live, 1, 20, found) == pytest.approx(shift_z(live, daily), rel=1e-12)
 
 
 def test_the_size_of_the_positions_changes_no_zscore():
     """Forecasts and returns may be scaled: the rank correlation of a day stays, so this does."""
-    assert zscore([0.1, -0.1] * 20, 1, 25, Base(0.0, 0.01)) == 0.0
+    assert zscore([0.1, -0.1] * 20, 1, 20, Base(0.0, 0.01)) == 0.0
 
 
 def test_a_canary_is_found_when_its_events_are_read_in_order():
