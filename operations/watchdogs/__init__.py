@@ -3,6 +3,20 @@
 The feeds come first: while one is at fault, what depends on it is unknown in the same batch.
 """
 
-from operations.watchdogs import drift_monitor, feeds, portfolio_vol_dd, vpin
+from operations.watchdogs import (
+    drift_monitor,
+    feeds,
+    portfolio_vol_dd,
+    position_anomaly,
+    theta_watchdog,
+    vpin,
+)
 
-ALL = (feeds.WATCHDOG, drift_monitor.WATCHDOG, portfolio_vol_dd.WATCHDOG, vpin.WATCHDOG)
+ALL = (
+    feeds.WATCHDOG,
+    drift_monitor.WATCHDOG,
+    portfolio_vol_dd.WATCHDOG,
+    position_anomaly.WATCHDOG,
+    theta_watchdog.WATCHDOG,
+    vpin.WATCHDOG,
+)
