@@ -21,6 +21,7 @@ from operations.adapters.halt_journal import HaltJournal
 from operations.adapters.halt_pulse import Pulse
 from operations.adapters.judge import Received
 from operations.adapters.steps import Step, onward
+from operations.adapters.tasks import end_tasks
 from operations.adapters.wire import WireClient
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.errors import Rejected, Retryable
@@ -212,9 +213,7 @@ async def _first(works: tuple[Coroutine[Any, Any, None], ...]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
 
 
 class Metrics:

@@ -4,17 +4,23 @@ The feeds come first: while one is at fault, what depends on it is unknown in th
 """
 
 from operations.watchdogs import (
+    drift_monitor,
     feeds,
     portfolio_vol_dd,
+    position_anomaly,
     predictive_health,
     strategy_watchdog,
+    theta_watchdog,
     vpin,
 )
 
 ALL = (
     feeds.WATCHDOG,
+    drift_monitor.WATCHDOG,
     portfolio_vol_dd.WATCHDOG,
+    position_anomaly.WATCHDOG,
     predictive_health.WATCHDOG,
     strategy_watchdog.WATCHDOG,
+    theta_watchdog.WATCHDOG,
     vpin.WATCHDOG,
 )
