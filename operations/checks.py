@@ -152,7 +152,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     `stage` is 0 while nothing is wrong and grows with what is; `recovered` says that an episode
     may end, which takes more than being just within the limit. `listed` findings are said and
-    wake nobody.
+    wake nobody. `maintenance` says in words what the finding itself asks for that touches no risk;
+    who does it reads the parameters of the finding.
     """
 
     state: State
@@ -167,6 +168,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     details: str | None = None
     parameters: tuple[Parameter, ...] = ()
     proposal: Proposal | None = None
+    maintenance: str | None = None
     halt_level: HaltLevel | None = None
 
 
@@ -181,6 +183,7 @@ class Episode(Struct, frozen=True):
 
 Looks = Callable[[Sequence[Stored], Mapping[str, Sequence[Row]]], Iterable[Look]]
 Inspect = Callable[[Sequence[Any], Look, Any, Episode | None], Verdict]
+Canary = Callable[[int, str], Iterable[Event]]
 
 
 def no_looks(_batch: Sequence[Stored], _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
@@ -202,7 +205,8 @@ class Watchdog(Struct, frozen=True, kw_only=True):
     whatever gives the rows one order. Its parameters are none: limits are applied by `inspect`.
     With `every_seconds` there is also a look at each multiple of that time since 1970, as soon as
     the stream has passed it by `lateness_seconds`. `feeds` names the feeds that a unit depends on:
-    while one of them is at fault, the unit is unknown.
+    while one of them is at fault, the unit is unknown. `canary(now_ns, run_id)` makes a small case
+    of the environment `canary`, with the run_id in its ids, that the watchdog has to find.
     """
 
     name: str
@@ -219,6 +223,7 @@ class Watchdog(Struct, frozen=True, kw_only=True):
     every_seconds: int = 0
     lateness_seconds: int = 0
     feeds: Callable[[Unit], tuple[str, ...]] = no_feeds
+    canary: Canary | None = None
 
     @property
     def kinds(self) -> tuple[type[Event], ...]:

@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from operations import watchdogs
 from operations.cli import app, cmd, reference
 from operations.events.halts import HaltReason
 from operations.halt import board, policy
@@ -180,6 +181,7 @@ def test_every_reason_of_a_halt_and_every_command_of_people_has_a_runbook():
         assert len(text.splitlines()) <= LONGEST_RUNBOOK, f"{name} is too long to read at night"
         assert f"runbooks/{name}.md" in page, f"docs/halts.md does not lead to {name}"
     checks = {rule for rule in policy.RULES if (folder / f"{rule}.md").exists()}
+    checks |= {watchdog.name for watchdog in watchdogs.ALL}
     assert {file.stem for file in folder.glob("*.md")} <= wanted | checks
 
 

@@ -1,5 +1,5 @@
 """The watchdogs: each looks at one thing from the stream and says when it is not well."""
 
-from operations.watchdogs import portfolio_vol_dd
+from operations.watchdogs import db_watchdog, dependency_watchdog, portfolio_vol_dd
 
-ALL = (portfolio_vol_dd.WATCHDOG,)
+ALL = (db_watchdog.WATCHDOG, dependency_watchdog.WATCHDOG, portfolio_vol_dd.WATCHDOG)
