@@ -2,7 +2,8 @@
 
 Layers, the later wins: defaults, `<home>/settings.toml`, the environment. A setting `port` in
 section `nats` is `[nats] port` in the file and `MTS_NATS_PORT` in the environment. Unknown keys
-are refused in both, so a typo never silently means the default.
+are refused in both, so a typo never silently means the default. What concerns checks is kept as it
+stands: the limits of funds have layers of their own (docs/configuration.md).
 """
 
 import os
@@ -17,6 +18,7 @@ from msgspec import Meta, Struct, field
 from operations.errors import Rejected
 
 PREFIX = "MTS_"
+WATCHDOGS = "MTS_WATCHDOGS_"  # settings of checks: MTS_WATCHDOGS_VPIN_THRESHOLD
 
 
 def _doc(text: str) -> Meta:
@@ -126,6 +128,35 @@ class Halt(Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class Vault(Section, frozen=True, kw_only=True):
+    """Vault or OpenBao, where settings of funds are kept there; see docs/configuration.md."""
+
+    url: Annotated[str, _doc("Address, as https://vault:8200; empty means that there is none.")] = (
+        ""
+    )
+    mount: Annotated[str, _doc("Mount of the KV version 2 engine.")] = "secret"
+    path: Annotated[
+        str, _doc("Path on it below which `firm` and `funds/FUND` hold CHECK.FIELD = value.")
+    ] = "mts"
+    namespace: Annotated[str, _doc("Namespace; empty where there are none.")] = ""
+    ca_file: Annotated[str, _doc("Certificate authority of its address; empty: the system's.")] = ""
+    token_file: Annotated[str, _doc("File with a token, read again whenever it is refused.")] = ""
+    role_id: Annotated[str, _doc("AppRole to log in as, instead of a token file.")] = ""
+    secret_id_file: Annotated[str, _doc("File with the secret id of that role, mode 0600.")] = ""
+    poll_seconds: Annotated[float, _doc("Time between two looks.")] = 5.0
+    timeout_seconds: Annotated[float, _doc("Longest wait for one answer.")] = 5.0
+
+
+class Watchdogs(Struct, frozen=True, kw_only=True):
+    """What the file and the environment say about checks, as it stands there.
+
+    Which checks and limits exist is known above this layer: `operations/settings` reads it.
+    """
+
+    file: dict[str, Any] = {}
+    environment: dict[str, str] = {}
+
+
 class Paper(Section, frozen=True, kw_only=True):
     """A paper order system: a simulated one that trades in memory and obeys halts for real."""
 
@@ -145,6 +176,19 @@ class Paper(Section, frozen=True, kw_only=True):
     dir: Annotated[
         str, _doc("What it sent and what it obeyed; empty means <home>/paper/<oms_id>.")
     ] = ""
+
+
+class Measure(Section, frozen=True, kw_only=True):
+    """What the measuring process asks, and how often."""
+
+    allowed: Annotated[
+        str,
+        _doc("HOST:PORT of services that may be polled, with commas between; * is any port."),
+    ] = "127.0.0.1:*,localhost:*,[::1]:*"
+    database_seconds: Annotated[float, _doc("Time between measurements of the database.")] = 60.0
+    statement_seconds: Annotated[
+        float, _doc("Time between looks at the statements that run in the database.")
+    ] = 2.0
 
 
 class Http(Section, frozen=True, kw_only=True):
@@ -202,9 +246,12 @@ class Settings(Section, frozen=True, kw_only=True):
     audit: Audit = Audit()
     halt: Halt = Halt()
     paper: Paper = Paper()
+    measure: Measure = Measure()
+    vault: Vault = Vault()
     http: Http = Http()
     log: Log = Log()
     images: Images = Images()
+    watchdogs: Watchdogs = Watchdogs()
 
     def path(self, *parts: str) -> Path:
         """Return a place below the data folder."""
@@ -278,6 +325,8 @@ def _section_settings(section: str, struct: type[Struct]) -> Iterator[Setting]:
         if isinstance(hint, type) and issubclass(hint, Section):
             yield from _section_settings(info.name, hint)
             continue
+        if hint is Watchdogs:
+            continue
         description = next(meta.description for meta in get_args(hint) if isinstance(meta, Meta))
         variable = PREFIX + "_".join(filter(None, (section, info.name))).upper()
         default = default_home() if info.name == "home" else info.default
@@ -292,19 +341,30 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     environ = os.environ if environ is None else environ
     variables = {setting.variable: setting for setting in catalogue()}
     for name in environ:
-        if name.startswith(PREFIX) and name not in variables:
+        if name.startswith(PREFIX) and name not in variables and not name.startswith(WATCHDOGS):
             raise Rejected(f"unknown setting {name} in the environment; known are docs/settings.md")
     file = settings_file(environ)
     tree = _read_file(file)
+    watchdogs = Watchdogs(
+        file=_watchdogs(tree.pop("watchdogs", {}), file),
+        environment={name: value for name, value in environ.items() if name.startswith(WATCHDOGS)},
+    )
     for name, value in environ.items():
         if name in variables:
             setting = variables[name]
             place = tree.setdefault(setting.section, {}) if setting.section else tree
             place[setting.name] = value
     try:
-        return msgspec.convert(tree, Settings, strict=False)
+        settings = msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise Rejected(f"wrong setting: {error} (from the environment or {file})") from error
+    return msgspec.structs.replace(settings, watchdogs=watchdogs)
+
+
+def _watchdogs(table: Any, file: Path) -> dict[str, Any]:
+    if not isinstance(table, dict):
+        raise Rejected(f"[watchdogs] in {file} is {table!r} and must be a table")
+    return table
 
 
 def settings_file(environ: Mapping[str, str] | None = None) -> Path:

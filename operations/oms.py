@@ -23,6 +23,7 @@ from msgspec import Struct
 from operations.adapters import judge, oms_link, roster_files, wire
 from operations.adapters.credentials import nats_url
 from operations.adapters.judge import Judge, RosterWatch
+from operations.adapters.oms_actions import ActionDuties
 from operations.adapters.oms_cancels import OrderSystem, end_tasks
 from operations.adapters.oms_duties import Duties, Voice
 from operations.adapters.oms_file import FileHalts
@@ -127,8 +128,11 @@ class Oms:
         self._outbox = Outbox(oms_id, signer)
         self._duties = Duties(self.gate, self._memory, Voice(oms_id, self._outbox), system)
         flattener = Flattener(self.gate, self._duties, system)
+        self._actions = ActionDuties(
+            oms_id, self.gate, self._duties, system, self._clock, self._outbox
+        )
         self._fold = Fold(
-            self._judge, self.gate, self._lease, self._duties, flattener, self._clock, self._outbox
+            self._judge, self.gate, self._lease, self._duties, flattener, self._clock, self._actions
         )
         self._files = FileHalts(oms_id, self.gate, self._duties, self._memory, self._outbox)
         self._sentinel = Sentinel(configuration.folder, self._files.saw)
@@ -144,7 +148,7 @@ class Oms:
         self._sentinel.start()
         self._duties.restore()
         self._files.restore()
-        for work in (self._stay_connected(), self._take_turns()):
+        for work in (self._stay_connected(), self._take_turns(), self._actions.work()):
             task = asyncio.create_task(work, name=f"oms {self._configuration.oms_id}")
             task.add_done_callback(self._ended)
             self._tasks.append(task)
@@ -179,7 +183,9 @@ class Oms:
         if self.gate.lapsed:
             why.append(f"no lease: {self._lease.problem or 'no heartbeat came in time'}")
             mode = mode or "REDUCE_ONLY"
-        why += filter(None, (self._duties.problem, self._duties.canceller.problem))
+        why += filter(
+            None, (self._duties.problem, self._duties.canceller.problem, self._actions.problem)
+        )
         newest = list(halts.active.values())[-HELD_AT_MOST:]
         self._reports += 1
         return Report(

@@ -11,6 +11,7 @@ from halting import Firm, Person, envelope
 from support import eventually
 
 from operations.adapters import accounts, wire
+from operations.adapters.oms_cancels import OrderSystem
 from operations.events.base import encode
 from operations.events.registry import (
     Account,
@@ -77,7 +78,7 @@ def code(verdict: Allowed | Denial) -> str:
     return verdict.code if isinstance(verdict, Denial) else verdict.stage
 
 
-class Floor:
+class Floor(OrderSystem):
     """An order system of a few lines: it works what passes, cancels and fills when asked."""
 
     def __init__(self) -> None:

@@ -30,3 +30,18 @@ def test_what_is_wrong_in_the_file_is_refused_with_its_place(tmp_path, text):
 
 def test_the_name_of_the_stream_is_the_one_that_the_rights_speak_of(tmp_path):
     assert config.load({"MTS_HOME": str(tmp_path)}).nats.stream == accounts.STREAM == "MTS"
+
+
+def test_what_is_said_about_checks_is_kept_as_it_stands(tmp_path):
+    (tmp_path / "settings.toml").write_text(
+        '[watchdogs.vpin]\nthreshold = 0.5\n[watchdogs.vpin.funds.alpha]\nmode = "act"\n'
+    )
+    variables = {"MTS_HOME": str(tmp_path), "MTS_WATCHDOGS_VPIN_THRESHOLD": "0.6"}
+    found = config.load(variables).watchdogs
+    assert found.file == {"vpin": {"threshold": 0.5, "funds": {"alpha": {"mode": "act"}}}}
+    assert found.environment == {"MTS_WATCHDOGS_VPIN_THRESHOLD": "0.6"}
+    (tmp_path / "settings.toml").write_text("watchdogs = 1\n")
+    with pytest.raises(Rejected, match="must be a table"):
+        config.load(variables)
+    with pytest.raises(Rejected, match="MTS_WATCHDOG_VPIN"):
+        config.load({"MTS_WATCHDOG_VPIN": "1"})

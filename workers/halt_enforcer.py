@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from operations import oms as library
 from operations.adapters import service_bus, wire
+from operations.adapters.oms_cancels import OrderSystem
 from operations.clock import now_ns, rfc3339
 from operations.errors import Rejected
 from operations.events.base import Quantity
@@ -103,7 +104,7 @@ class Permit(Struct, frozen=True, kw_only=True):
     exits: tuple[dict[str, Any], ...]
 
 
-class Beside:
+class Beside(OrderSystem):
     """What the library asks of the order system, kept until the order system has done it."""
 
     def __init__(self) -> None:

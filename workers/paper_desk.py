@@ -6,14 +6,15 @@ exits of a flatten. Nothing is sent twice, because what was sent is known.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from operations.events.orders import CancelReason
 from operations.halt.book import Order as GateOrder
 from operations.halt.gate import Gate
 from operations.halt.state import Scope
 from operations.halt.verdicts import Denial
-from operations.simulation.order_flow import Wish
-from operations.simulation.venue import Quote, Ticket
+from operations.simulation.order_flow import Seat, Wish
+from operations.simulation.venue import Quote, Side, Ticket
 from workers.paper_orders import Canceling, PaperOrder, ticket_of
 from workers.paper_state import PaperState, new_order
 from workers.paper_tape import (
@@ -21,6 +22,7 @@ from workers.paper_tape import (
     AnyLine,
     CancelSent,
     CancelWanted,
+    Capped,
     Dropped,
     Published,
     Quoted,
@@ -28,6 +30,7 @@ from workers.paper_tape import (
     Session,
     Started,
     Tape,
+    Uncapped,
     Wanted,
 )
 
@@ -53,6 +56,21 @@ class Desk:
     def positions(self) -> Mapping[tuple[str, str], int]:
         """What is held, by account and symbol."""
         return self._state.positions
+
+    @property
+    def capped(self) -> Mapping[str, Capped]:
+        """What actions allow, by their id."""
+        return self._state.capped
+
+    @property
+    def mids(self) -> Mapping[str, Decimal]:
+        """The middle of the newest quote of each symbol, in cents."""
+        return self._state.mids
+
+    @property
+    def now_ns(self) -> int:
+        """The time of the last look, in ns since 1970."""
+        return self._now
 
     @property
     def published(self) -> int:
@@ -118,6 +136,27 @@ class Desk:
         for order in [each for each in self.orders.values() if each.stage == "queued"]:
             self._send(order)
 
+    def reduce(self, owner: Seat, symbol: str, side: Side, size: int, action_id: str) -> bool:
+        """Work a position down for an action, at the market; returns whether the gate let it."""
+        self._count += 1
+        ticket = Ticket(
+            order_id=f"{self._prefix}.{self._count}",
+            account_id=owner.account_id,
+            symbol=symbol,
+            side=side,
+            quantity=size,
+        )
+        denial = self._accept(
+            ticket, owner.strategy_id, owner.fund_id, at_venue=True, action_id=action_id
+        )
+        if denial is None:
+            self._send(self.orders[ticket.order_id])
+        return denial is None
+
+    def cap(self, line: Capped | Uncapped) -> None:
+        """Note what an action allows from now on, or that it is over."""
+        self._write(line)
+
     def session(self, *, is_open: bool) -> None:
         """Open or close the market."""
         self._write(Session(at_ns=self._now, is_open=is_open))
@@ -180,11 +219,12 @@ class Desk:
     # How it decides.
 
     def _accept(
-        self, ticket: Ticket, strategy_id: str, fund_id: str, *, at_venue: bool, exit_of: str = ""
-    ) -> Denial | None:
+        self, ticket: Ticket, strategy_id: str, fund_id: str, *, at_venue: bool,
+        exit_of: str = "", action_id: str = "",
+    ) -> Denial | None:  # fmt: skip
         wanted = Wanted(
             at_ns=self._now, ticket=ticket, strategy_id=strategy_id, fund_id=fund_id,
-            at_venue=at_venue, exit_of=exit_of,
+            at_venue=at_venue, exit_of=exit_of, action_id=action_id,
         )  # fmt: skip
         order = new_order(wanted)
         verdict = self._gate.check(order.gate_order())

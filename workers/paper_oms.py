@@ -6,16 +6,20 @@ it is no part of the fleet.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from operations import oms as library
 from operations.adapters import service_bus
+from operations.adapters.oms_cancels import OrderSystem, Progress
 from operations.adapters.publisher import BufferFull, Publisher
 from operations.clock import now_ns
 from operations.config import Settings
+from operations.events.actions import ActionRequest
+from operations.events.orders import CancelReason
 from operations.halt.book import Order
 from operations.oms import Oms
 from operations.simulation.order_flow import OrderFlow
+from workers.paper_actions import PaperActions
 from workers.paper_desk import Desk
 from workers.paper_tape import Tape
 from workers.runtime import Runtime
@@ -24,28 +28,38 @@ MILLISECOND_NS = 1_000_000
 MARK_STEPS = 20
 
 
-class System:
+class System(OrderSystem):
     """What the library asks of this order system."""
 
     desk: Desk
+    actions: PaperActions
 
     async def cancel_orders(self, orders: Sequence[Order], halt_id: str) -> None:
         """Cancel orders for a halt and keep on until each has ended."""
         self.desk.look(now_ns())
-        self.desk.cancel((order.order_id for order in orders), "halt", halt_id)
+        why: CancelReason = "halt" if halt_id else "risk"
+        self.desk.cancel((order.order_id for order in orders), why, halt_id)
 
     async def send_exit(self, order: Order) -> None:
         """Send the order of a flatten through the gate and to the venue, once."""
         self.desk.look(now_ns())
         self.desk.exit(order)
 
+    async def carry_out(self, actions: Sequence[ActionRequest]) -> Mapping[str, Progress]:
+        """Work towards the targets of actions."""
+        self.desk.look(now_ns())
+        return self.actions.carry_out(actions)
+
 
 class Trading:
     """One run of the desk: the market moves, strategies want, and the house hears about it."""
 
-    def __init__(self, settings: Settings, desk: Desk, publisher: Publisher) -> None:
+    def __init__(
+        self, settings: Settings, desk: Desk, actions: PaperActions, publisher: Publisher
+    ) -> None:
         paper = settings.paper
         self._desk = desk
+        self._actions = actions
         self._publisher = publisher
         self._flow = OrderFlow(
             paper.seed, paper.oms_id, runaway=paper.runaway, runaway_from=paper.runaway_step
@@ -59,10 +73,12 @@ class Trading:
         desk.look(now_ns())
         desk.send_queued()
         desk.quote(self._flow.quotes())
+        self._actions.work()
         # Who cannot tell the house what it does, does nothing new.
         if not desk.scribe.events:
             for wish in self._flow.wishes(desk.positions, desk.working()):
-                desk.want(wish)
+                if (allowed := self._actions.allowed(wish)) is not None:
+                    desk.want(allowed)
         await self._publish()
 
     async def _publish(self) -> None:
@@ -93,11 +109,12 @@ async def run(runtime: Runtime) -> None:
     )
     oms = Oms(configuration, system)
     system.desk = Desk(paper.oms_id, secrets.token_hex(4), tape, oms.gate)
+    system.actions = PaperActions(paper.oms_id, system.desk, oms.gate.registry)
     system.desk.restore(now_ns(), venue_ns, venue_ns)
     publisher = Publisher(service_bus.access(settings), actor=paper.oms_id)
     try:
         async with oms, publisher:
-            trading = Trading(settings, system.desk, publisher)
+            trading = Trading(settings, system.desk, system.actions, publisher)
             runtime.condition("worker", ok=True, detail=f"{paper.oms_id} trades")
             while not runtime.stopping.is_set():
                 await trading.step()

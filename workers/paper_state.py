@@ -4,6 +4,8 @@ One fold for both lives of a desk: while it trades, and while it reads its tape 
 while it trades is the gate told, because only then does it not know yet.
 """
 
+from decimal import Decimal
+
 from msgspec.structs import replace
 
 from operations.halt.gate import Gate
@@ -15,12 +17,14 @@ from workers.paper_tape import (
     AnyLine,
     CancelSent,
     CancelWanted,
+    Capped,
     Dropped,
     Published,
     Quoted,
     Sent,
     Session,
     Started,
+    Uncapped,
     Wanted,
 )
 
@@ -34,6 +38,8 @@ class PaperState:
         self.orders: dict[str, PaperOrder] = {}  # those that have not ended
         self.positions: dict[tuple[str, str], int] = {}  # by account and symbol
         self.exits: set[str] = set()  # ids of orders of a flatten, also of those that have ended
+        self.capped: dict[str, Capped] = {}  # the actions in force
+        self.mids: dict[str, Decimal] = {}  # the middle of the newest quote, in cents
         self.published = 0
         self.scribe = Scribe(oms_id)
         self.venue = Venue()
@@ -57,9 +63,14 @@ class PaperState:
             self.scribe.submitted(order, line.at_ns)
         elif isinstance(line, Quoted):
             for quote in line.quotes:
+                self.mids[quote.symbol] = Decimal(quote.bid_cents + quote.ask_cents) / 2
                 self.venue.quote(quote, line.at_ns)
         elif isinstance(line, Session):
             (self.venue.open if line.is_open else self.venue.close)(line.at_ns)
+        elif isinstance(line, Capped):
+            self.capped[line.action_id] = line
+        elif isinstance(line, Uncapped):
+            self.capped.pop(line.action_id, None)
         elif isinstance(line, Published):
             self.published = line.events
         elif isinstance(line, Started):

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from operations.errors import Corrupted
 from operations.events.orders import CancelReason
+from operations.simulation.reduction import Cap
 from operations.simulation.venue import Quote, Ticket
 
 FILE = "tape.jsonl"
@@ -42,6 +43,7 @@ class Wanted(Line, frozen=True, kw_only=True, tag="want"):
     fund_id: str
     at_venue: bool = True
     exit_of: str = ""
+    action_id: str = ""  # that it works a position down for
 
 
 class Sent(Line, frozen=True, kw_only=True, tag="send"):
@@ -92,6 +94,26 @@ class Session(Line, frozen=True, kw_only=True, tag="session"):
     is_open: bool
 
 
+class Capped(Line, frozen=True, kw_only=True, tag="cap"):
+    """An action is in force: the accounts that it concerns hold at most their caps of a symbol.
+
+    A symbol without a cap is not to be opened. `factor` scales what strategies want.
+    """
+
+    action_id: str
+    episode: str
+    account_ids: tuple[str, ...]
+    caps: tuple[Cap, ...]
+    symbol: str = ""  # the only one that it concerns, empty for all
+    factor: str = "1"
+
+
+class Uncapped(Line, frozen=True, kw_only=True, tag="uncap"):
+    """An action is over."""
+
+    action_id: str
+
+
 class Published(Line, frozen=True, kw_only=True, tag="published"):
     """So many events of this tape are in the stream."""
 
@@ -100,7 +122,7 @@ class Published(Line, frozen=True, kw_only=True, tag="published"):
 
 AnyLine = (
     Started | Wanted | Sent | Dropped | CancelWanted | CancelSent | AmendSent | Quoted | Session
-    | Published
+    | Capped | Uncapped | Published
 )  # fmt: skip
 _decoder = msgspec.json.Decoder(AnyLine)
 

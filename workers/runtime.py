@@ -68,6 +68,19 @@ class Runtime:
             await asyncio.wait_for(self.stopping.wait(), seconds)
 
 
+async def first_of(*works: Coroutine[Any, Any, object]) -> None:
+    """Run until the first of some works ends, end the others, and raise what it raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 Run = Callable[[Runtime], Coroutine[Any, Any, None]]
 
 

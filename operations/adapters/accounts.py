@@ -18,7 +18,14 @@ STREAM = Nats.stream
 REBUILD = "rebuild"
 LIMITS = "limits"
 WATCHDOGS = "watchdogs"
+MEASURE = "measure"
 NOTIFICATIONS = "notifications"
+SETTINGS = "settings"
+# The bucket of NATS KV with what people set, made of a stream whose messages nobody can take away.
+SETTINGS_BUCKET = "settings"
+SETTINGS_STREAM = f"KV_{SETTINGS_BUCKET}"
+SETTINGS_KEYS = f"$KV.{SETTINGS_BUCKET}"
+ACTIONS = "actions"
 # Halt workers share a user and a key; each reads through a consumer of its own.
 HALT = "halt"
 HALT_CONSUMERS = ("halt-1", "halt-2")
@@ -81,7 +88,7 @@ def _order_system(name: str) -> User:
             "mts.v1.risk.>",
             f"mts.v1.operations.halt.acknowledged.{name}",
             f"mts.v1.operations.finding.oms_{name}.*",
-            "mts.v1.operations.action.acknowledged",
+            f"mts.v1.operations.action.answered.{name}",
             f"ops.v1.oms.lease.{name}",
             f"ops.v1.oms.gate.{name}",
             f"ops.v1.oms.permit.{name}",
@@ -157,14 +164,21 @@ USERS = (
         ),
     ),
     User(
+        name=SETTINGS,
+        publish=(
+            *_reader(SETTINGS),
+            *roles.SERVICES["settings"],
+            f"$JS.API.STREAM.INFO.{SETTINGS_STREAM}",
+            f"$JS.API.STREAM.MSG.GET.{SETTINGS_STREAM}",
+            f"{SETTINGS_KEYS}.>",
+        ),
+    ),
+    User(
         name=WATCHDOGS,
         publish=(
             *_reader(WATCHDOGS),
             *roles.SERVICES["watchdogs"],
             "mts.v1.operations.warehouse.measured",
-            "mts.v1.operations.database.measured",
-            "mts.v1.operations.service.polled",
-            "mts.v1.operations.canary.passed",
             "mts.v1.operations.clock.ticked",
             "ops.v1.watchdogs.board",
         ),
@@ -173,6 +187,8 @@ USERS = (
         name=NOTIFICATIONS,
         publish=(*_reader(NOTIFICATIONS), "mts.v1.operations.finding.notifications.*"),
     ),
+    User(name=ACTIONS, publish=(*_reader(ACTIONS), *roles.SERVICES["actions"])),
+    User(name=MEASURE, publish=(*_reader(MEASURE), *roles.SERVICES["measure"])),
     User(
         name="evidence",
         publish=(

@@ -12,6 +12,7 @@ from operations.errors import Rejected
 SUPERUSER = "mts_admin"
 OWNER = "mts_owner"
 READER = "mts_reader"
+MEASURER = "mts_measurer"  # sees statistics, and may vacuum what can be filled again
 # Workers that write to the database, each as a role of its own.
 WRITERS = {
     "audit": "mts_sealer",
@@ -20,7 +21,15 @@ WRITERS = {
     "notifications": "mts_notifier",
 }
 # The role of every worker; an empty one never sees the database.
-WORKER_ROLES = WRITERS | {"evidence": READER, "halt": "", "limits": "", "watchdogs": ""}
+WORKER_ROLES = WRITERS | {
+    "evidence": READER,
+    "halt": "",
+    "limits": "",
+    "settings": "",
+    "watchdogs": "",
+    "measure": MEASURER,
+    "actions": "",
+}
 # What only the one who makes users and roles may know.
 FLEET_ONLY = (
     "MTS_NATS_ADMIN_USER",
@@ -29,7 +38,7 @@ FLEET_ONLY = (
     "MTS_POSTGRES_ADMIN_DSN",
     "MTS_POSTGRES_PASSWORD_FILE",
 )
-LOGIN_ROLES = (*WRITERS.values(), READER)
+LOGIN_ROLES = (*WRITERS.values(), READER, MEASURER)
 
 
 def private_folder(folder: Path) -> Path:
@@ -181,7 +190,7 @@ def order_system_environment(settings: Settings, oms_id: str, http_port: int) ->
 def _environment(
     settings: Settings, user: str, role: str, key_file: Path, http_port: int
 ) -> dict[str, str]:
-    values = {}
+    values = dict(settings.watchdogs.environment)
     for setting in catalogue():
         section = getattr(settings, setting.section) if setting.section else settings
         values[setting.variable] = str(getattr(section, setting.name))

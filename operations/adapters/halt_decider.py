@@ -21,7 +21,7 @@ from operations.config import Settings
 from operations.errors import Denied, Rejected
 from operations.events import subjects
 from operations.events.base import Event, derived_id, encode
-from operations.events.commands import Command
+from operations.events.commands import Command, ConfigureCommanded, ModeCommanded
 from operations.events.findings import Finding, FindingRaised, FindingUpdated
 from operations.events.halts import (
     HaltAcknowledged,
@@ -354,7 +354,9 @@ def _reduce_only(words: str) -> dict[Scope, Mode]:
 
 
 def _matters(event: Event) -> bool:
-    """Whether the desk has anything to do with an event."""
+    """Whether the desk has anything to do with an event; settings have a worker of their own."""
+    if isinstance(event, ConfigureCommanded | ModeCommanded):
+        return False
     if isinstance(event.data, Finding | Command):
         return True
     return event.subject.startswith("mts.v1.operations.halt.")

@@ -21,8 +21,10 @@ from operations.events import subjects
 from operations.events.base import Event
 from operations.events.commands import (
     CancelAllCommanded,
+    ConfigureCommanded,
     CosignCommanded,
     HaltCommanded,
+    ModeCommanded,
     ResumeCommanded,
 )
 from operations.events.halts import Level
@@ -31,7 +33,7 @@ from operations.halt.state import Fact
 from operations.signing import message, roster
 from operations.signing.keys import PublicKey
 from operations.signing.message import Message, Signature
-from operations.signing.roles import right_at
+from operations.signing.roles import right_at, right_to_set
 from operations.signing.roster import Member, Roster
 
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -100,7 +102,8 @@ def rights(event: Event) -> tuple[str, ...]:
     """Return what a role must cover, one of them, to sign an event.
 
     For a resume and a cosign that is any level: which one counts follows from the halts that they
-    concern, so whoever knows these halts asks again with the level.
+    concern, so whoever knows these halts asks again with the level. For a change of a setting it
+    is either direction: whoever knows the value before asks again with the one that it is.
     """
     subject = event.subject
     if isinstance(event, HaltCommanded):
@@ -109,6 +112,8 @@ def rights(event: Event) -> tuple[str, ...]:
         return (right_at(subject, level_of(event)),)
     if isinstance(event, ResumeCommanded | CosignCommanded):
         return tuple(right_at(subject, level) for level in LEVELS)
+    if isinstance(event, ConfigureCommanded | ModeCommanded):
+        return tuple(right_to_set(subject, loosens=loosens) for loosens in (True, False))
     return (subject,)
 
 

@@ -6,12 +6,14 @@ order has ended, also after the halt was lifted.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from operations.clock import NANOSECONDS, monotonic_ns
+from operations.events.actions import ActionRequest
 from operations.halt.book import Open, Order
 
 AGAIN_NS = NANOSECONDS
@@ -20,8 +22,20 @@ TICK_SECONDS = 0.02
 CANCEL_AGAIN_SECONDS = 0.2
 
 
+class Progress(NamedTuple):
+    """How far an order system is with an action: see `OrderSystem.carry_out`."""
+
+    phase: Literal["ACKNOWLEDGED", "COMPLETED", "REFUSED"]
+    measured: Decimal | None = None  # part of the size at the start, or an amount in `currency`
+    currency: str | None = None
+    reason: str = ""
+
+
 class OrderSystem(Protocol):
-    """What an order system does when it is told to. Both may be asked again for the same order."""
+    """What an order system does when it is told to. All may be asked again for the same thing.
+
+    Inherit from it: what is not written is refused with its reason, never passed over.
+    """
 
     async def cancel_orders(self, orders: Sequence[Order], halt_id: str) -> None:
         """Send a cancel for each order, and drop those that were not sent to the venue yet.
@@ -35,6 +49,16 @@ class OrderSystem(Protocol):
         After a restart it may be asked for again. An order id is sent once in its life: an order
         system that has sent it before, in any run, sends nothing.
         """
+
+    async def carry_out(self, actions: Sequence[ActionRequest]) -> Mapping[str, Progress]:
+        """Work towards the target of each action, and say by its id how far that is, at once.
+
+        `actions` are all that are in force; one that is not among them any more is over, also
+        after a restart. Asked again and again. Every order goes the ordinary way through the gate.
+        COMPLETED is for a target that was looked at and holds; what cannot be known is not done.
+        """
+        reason = "this order system has no means to do it; whoever runs it has to, by hand"
+        return {each.action_id: Progress("REFUSED", reason=reason) for each in actions}
 
 
 async def end_tasks(*tasks: "asyncio.Task[None]") -> None:

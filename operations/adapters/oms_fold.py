@@ -13,18 +13,14 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from operations.adapters.judge import Judge, Received, level_of, rights
+from operations.adapters.oms_actions import ActionDuties
 from operations.adapters.oms_duties import Duties, Via
 from operations.adapters.oms_flatten import Flattener
-from operations.adapters.oms_link import BusClock, Outbox
+from operations.adapters.oms_link import BusClock
 from operations.clock import NANOSECONDS, monotonic_ns, parse_rfc3339
 from operations.errors import Denied, Rejected
 from operations.events import subjects
-from operations.events.actions import (
-    ActionAcknowledged,
-    ActionOutcome,
-    ActionReleased,
-    ActionRequested,
-)
+from operations.events.actions import ActionAnswered, ActionRequested
 from operations.events.base import Event, derived_id
 from operations.events.commands import (
     CancelAllCommanded,
@@ -35,7 +31,6 @@ from operations.events.commands import (
 from operations.events.halts import Halt, HaltLifted, HaltRequested
 from operations.halt.gate import Gate
 from operations.halt.lease import LEASE_NS, Lease
-from operations.halt.restrictions import restriction
 from operations.halt.signals import HEARTBEAT, decode_heartbeat
 from operations.halt.signoff import Trust, judge_lift
 from operations.halt.state import FIRM, Fact, Scope
@@ -74,7 +69,7 @@ class Fold:
 
     def __init__(
         self, judge: Judge, gate: Gate, lease: Lease, duties: Duties, flattener: Flattener,
-        clock: BusClock, outbox: Outbox,
+        clock: BusClock, actions: ActionDuties,
     ) -> None:  # fmt: skip
         self.live = False
         self.requests: dict[str, HaltRequested] = {}  # the newest of each active halt
@@ -87,7 +82,7 @@ class Fold:
         self._duties = duties
         self._flattener = flattener
         self._clock = clock
-        self._outbox = outbox
+        self._actions = actions
         self._pending: dict[str, Pending] = {}
         self._deferred: list[Heard] = []
         self._denied: deque[Received] = deque(maxlen=REFUSED_KEPT)
@@ -97,8 +92,8 @@ class Fold:
             HaltCommanded: self._command_halt,
             CancelAllCommanded: self._cancel_all,
             FlattenCommanded: self._flatten,
-            ActionRequested: self._restrict,
-            ActionReleased: self._release,
+            ActionRequested: self._act,
+            ActionAnswered: self._acted,
             ReleaseCommanded: self._release,
         }
 
@@ -125,6 +120,7 @@ class Fold:
         deferred, self._deferred = self._deferred, []
         for heard in deferred:
             self._kinds[type(heard.fact.event)](heard)
+        self._actions.go_live()
 
     def turn(self, now_ns: int) -> None:
         """Do what time brings: obey commands that no halt worker answers."""
@@ -273,30 +269,23 @@ class Fold:
         if heard.fact.sequence is not None and not self._expired(event.data.expires_at):
             self._flattener.start(event)
 
-    def _restrict(self, heard: Heard) -> None:
-        event = heard.fact.event
+    def _act(self, heard: Heard) -> None:
+        fact, event = heard.fact, heard.fact.event
         assert isinstance(event, ActionRequested)
-        until_ns = None
-        if event.data.until is not None:
-            left_ns = parse_rfc3339(event.data.until) - self._clock.now_ns()
-            until_ns = monotonic_ns() + left_ns
-        found = restriction(event.data, until_ns)
-        if found is None or (until_ns is not None and until_ns <= monotonic_ns()):
-            return
-        self._gate.restrict(found)
-        if self.live and heard.fact.sequence is not None:
-            data = ActionOutcome(action_id=event.data.action_id)
-            self._outbox.put(
-                ActionAcknowledged(
-                    subject_id=event.data.action_id, causation_id=event.event_id, data=data
-                )
-            )
+        if fact.sequence is not None:
+            self._actions.request(event, heard.signer, fact.sequence, fact.at_ns)
+
+    def _acted(self, heard: Heard) -> None:
+        event = heard.fact.event
+        assert isinstance(event, ActionAnswered)
+        if heard.fact.sequence is not None:
+            self._actions.answered(event, heard.fact.at_ns)
 
     def _release(self, heard: Heard) -> None:
-        event = heard.fact.event
-        assert isinstance(event, ActionReleased | ReleaseCommanded)
-        if heard.fact.sequence is not None:
-            self._gate.unrestrict(event.data.action_id)
+        fact, event = heard.fact, heard.fact.event
+        assert isinstance(event, ReleaseCommanded)
+        if fact.sequence is not None:
+            self._actions.release(event, heard.signer, fact.sequence, fact.at_ns)
 
     def _silent(self, now_ns: int) -> bool:
         """Whether no halt worker was heard for as long as a heartbeat counts."""

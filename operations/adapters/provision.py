@@ -9,6 +9,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
@@ -17,12 +18,11 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
-from operations.adapters import accounts, credentials, roster_files, wire
+from operations.adapters import accounts, consumers, credentials, roster_files, side_streams, wire
 from operations.audit import note
 from operations.clock import NANOSECONDS
 from operations.config import Settings
 from operations.errors import Corrupted, Rejected, Retryable
-from operations.signing import roles
 
 DAY_SECONDS = 86_400
 TIMEOUT_SECONDS = 10.0
@@ -45,66 +45,6 @@ DEMANDED = {
     "sealed": False,
     "allow_msg_ttl": False,
 }
-# What each reader folds; subjects that overlap would be refused.
-HALT_SUBJECTS = (
-    "mts.v1.operations.finding.>",
-    "mts.v1.operations.command.>",
-    "mts.v1.operations.halt.>",
-    "mts.v1.operations.roster.published",
-    "mts.v1.registry.>",
-)
-OMS_SUBJECTS = (
-    "mts.v1.operations.command.>",
-    "mts.v1.operations.halt.>",
-    "mts.v1.operations.action.>",
-    "mts.v1.operations.roster.published",
-    "mts.v1.registry.>",
-)
-LIMIT_SUBJECTS = (
-    "mts.v1.registry.fund.registered",
-    "mts.v1.registry.strategy.registered",
-    "mts.v1.registry.calendar.published",
-    "mts.v1.portfolio.nav.marked",
-    "mts.v1.strategy.forecast.scored",
-    "mts.v1.strategy.baseline.published",
-    "mts.v1.trading.position.snapshotted",
-    "mts.v1.news.>",
-    "mts.v1.operations.clock.ticked",
-    "mts.v1.operations.roster.published",
-    "mts.v1.operations.halt.requested",
-    "mts.v1.operations.halt.lifted",
-    *(f"mts.v1.operations.finding.{check}.*" for check in roles.LIMIT_CHECKS),
-)
-NOTIFICATION_SUBJECTS = (
-    *HALT_SUBJECTS[:-1],
-    "mts.v1.registry.fund.registered",
-    "mts.v1.registry.strategy.registered",
-    "mts.v1.registry.calendar.published",
-)
-CONSUMERS: tuple[Mapping[str, Any], ...] = (
-    {"durable_name": "audit", "ack_policy": "all"},
-    {"durable_name": "checkpoint", "ack_policy": "all"},
-    {"durable_name": accounts.REBUILD, "ack_policy": "none"},
-    *(
-        {"durable_name": name, "ack_policy": "none", "filter_subjects": list(HALT_SUBJECTS)}
-        for name in accounts.HALT_CONSUMERS
-    ),
-    *(
-        {"durable_name": name, "ack_policy": "none", "filter_subjects": list(OMS_SUBJECTS)}
-        for name in accounts.OMS
-    ),
-    {
-        "durable_name": accounts.LIMITS,
-        "ack_policy": "none",
-        "filter_subjects": list(LIMIT_SUBJECTS),
-    },
-    {"durable_name": accounts.WATCHDOGS, "ack_policy": "none"},
-    {
-        "durable_name": accounts.NOTIFICATIONS,
-        "ack_policy": "none",
-        "filter_subjects": list(NOTIFICATION_SUBJECTS),
-    },
-)
 
 
 def prove_durable_writes(monitor_url: str) -> None:
@@ -151,8 +91,9 @@ async def provision_stream(settings: Settings) -> None:
     client = await connect_admin(settings)
     try:
         await _ensure_stream(client, settings)
-        await _ensure_probe(client)
-        for consumer in CONSUMERS:
+        for config in side_streams.ALL:
+            await _ensure_side_stream(client, config)
+        for consumer in consumers.ALL:
             await _ensure_consumer(client, settings.nats.stream, consumer)
     finally:
         await client.close()
@@ -207,20 +148,10 @@ async def _ensure_stream(client: Client, settings: Settings) -> None:
         await _demand(client, f"$JS.API.STREAM.UPDATE.{name}", found | {"max_age": max_age})
 
 
-async def _ensure_probe(client: Client) -> None:
-    """Make the stream that shows every second whether the disk still takes messages."""
-    name = accounts.PROBE_STREAM
-    info = await _request(client, f"$JS.API.STREAM.INFO.{name}")
+async def _ensure_side_stream(client: Client, config: Mapping[str, Any]) -> None:
+    info = await _request(client, f"$JS.API.STREAM.INFO.{config['name']}")
     if info.get("error", {}).get("err_code") == STREAM_NOT_FOUND:
-        config = {
-            "name": name,
-            "subjects": [f"{accounts.PROBE_STORED}.*"],
-            "storage": "file",
-            "max_msgs_per_subject": 1,
-            "max_msgs": 100,
-            "discard": "old",
-        }
-        await _demand(client, f"$JS.API.STREAM.CREATE.{name}", config)
+        await _demand(client, f"$JS.API.STREAM.CREATE.{config['name']}", config)
 
 
 def refuse_unsafe_stream(name: str, found: Mapping[str, Any]) -> None:
@@ -305,6 +236,8 @@ async def _ensure_roles(server: asyncpg.Connection, settings: Settings) -> None:
     for name in credentials.WRITERS.values():
         await server.execute(f"ALTER ROLE {name} SET lock_timeout = '5s'")
         await server.execute(f"ALTER ROLE {name} SET statement_timeout = '60s'")
+    with suppress(asyncpg.InsufficientPrivilegeError):  # then the measuring says what it lacks
+        await server.execute(f"GRANT pg_read_all_stats TO {credentials.MEASURER}")
     if not await server.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
         await server.execute(f"GRANT {credentials.OWNER} TO CURRENT_USER")
 

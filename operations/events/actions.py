@@ -6,7 +6,7 @@ Targets are absolute, so asking twice changes nothing; the expiry is part of the
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from operations.events.base import Currency, Data, Event, Id, Money, Timestamp, doc
+from operations.events.base import Currency, Data, Event, Id, Money, Timestamp, Token, doc
 
 
 class ActionRequest(Data, frozen=True, kw_only=True):
@@ -40,6 +40,30 @@ class ActionRequested(Event, frozen=True, kw_only=True):
     data: ActionRequest
 
 
+class ActionAnswer(Data, frozen=True, kw_only=True):
+    """What one order system does about an action."""
+
+    oms_id: Annotated[Token, doc("Order system.")]
+    action_id: Annotated[Id, doc("Action that it is about.")]
+    phase: Annotated[
+        Literal["ACKNOWLEDGED", "COMPLETED", "REFUSED"],
+        doc("It will do it; the target was looked at and holds; it will not do it."),
+    ]
+    measured: Annotated[
+        Decimal | None,
+        doc("What was looked at: part of the size at the start, gross or theta in `currency`."),
+    ] = None
+    currency: Annotated[Currency | None, doc("Currency of an amount.")] = None
+    reason: Annotated[str | None, doc("Why it is refused, in words.")] = None
+
+
+class ActionAnswered(Event, frozen=True, kw_only=True):
+    """An order system says how far it is with an action."""
+
+    pattern = "mts.v1.operations.action.answered.{data.oms_id}"
+    data: ActionAnswer
+
+
 class ActionOutcome(Data, frozen=True, kw_only=True):
     """Where an action stands."""
 
@@ -48,21 +72,21 @@ class ActionOutcome(Data, frozen=True, kw_only=True):
 
 
 class ActionAcknowledged(Event, frozen=True, kw_only=True):
-    """Somebody will do it."""
+    """Somebody will do it; in old logs, today `action.answered.<oms_id>`."""
 
     pattern = "mts.v1.operations.action.acknowledged"
     data: ActionOutcome
 
 
 class ActionCompleted(Event, frozen=True, kw_only=True):
-    """It is done."""
+    """It is done; in old logs, today `action.answered.<oms_id>`."""
 
     pattern = "mts.v1.operations.action.completed"
     data: ActionOutcome
 
 
 class ActionRefused(Event, frozen=True, kw_only=True):
-    """It will not be done, and why."""
+    """It will not be done; in old logs, today `action.answered.<oms_id>`."""
 
     pattern = "mts.v1.operations.action.refused"
     data: ActionOutcome

@@ -179,3 +179,20 @@ class SilenceCommanded(Event, frozen=True, kw_only=True):
 
     pattern = "mts.v1.operations.command.silence"
     data: SilenceOrder
+
+
+class ConfigureOrder(Command, frozen=True, kw_only=True):
+    """Set one value of a check, for the fund of the envelope or, without one, for the firm."""
+
+    check: Annotated[Id, doc("Name of the check.")]
+    setting: Annotated[Id, doc("Name of its setting.")]
+    value: Annotated[
+        str | None, doc("The value as text; null takes away what was set for this fund or firm.")
+    ] = None
+
+
+class ConfigureCommanded(Event, frozen=True, kw_only=True):
+    """A person changes a setting of a check."""
+
+    pattern = "mts.v1.operations.command.configure"
+    data: ConfigureOrder

@@ -4,6 +4,9 @@ from typing import Annotated, Literal
 
 from operations.events.base import Data, Event, Id, Timestamp, Token, doc
 
+# In the order in which they win: the later holds.
+SettingLayer = Literal["file", "environment", "kv", "vault"]
+
 
 class ConfigChange(Data, frozen=True, kw_only=True):
     """One setting before and after."""
@@ -12,6 +15,12 @@ class ConfigChange(Data, frozen=True, kw_only=True):
     old_value: Annotated[str | None, doc("Value before, as text; null when there was none.")]
     new_value: Annotated[str | None, doc("Value after, as text; null when it is gone.")]
     reason: Annotated[str, doc("Why it changed.")]
+    layer: Annotated[
+        SettingLayer | None, doc("Where it was set; a later layer wins over an earlier one.")
+    ] = None
+    revision: Annotated[
+        int | None, doc("Revision of the key in NATS KV, or version of the path in Vault.")
+    ] = None
 
 
 class ConfigChanged(Event, frozen=True, kw_only=True):

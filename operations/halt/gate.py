@@ -66,7 +66,7 @@ class Gate(Tracked):
         self._clock = clock
         self._lease_until_ns = 0
         self._strictest: Obstacle | None = None  # of the own holds
-        self._restrictions = Restrictions()
+        self.restrictions = Restrictions()
         self._exits: dict[tuple[str, str, str], str] = {}
         self._former: dict[str, tuple[str, ...]] = {}
         self._denials: dict[Obstacle, Denial] = {}  # the words of one cost more than the look
@@ -167,12 +167,12 @@ class Gate(Tracked):
     def restrict(self, restriction: Restriction) -> None:
         """Enforce an action from now on; the same action again replaces it."""
         with self._lock:
-            self._restrictions.add(restriction)
+            self.restrictions.add(restriction)
 
     def unrestrict(self, action_id: str) -> bool:
         """End an action; returns whether it was in force."""
         with self._lock:
-            return self._restrictions.remove(action_id)
+            return self.restrictions.remove(action_id)
 
     def permit_exit(self, halt_id: str, account_id: str, symbol: str) -> None:
         """Let one order of a signed exit through the halts; it only reduces, and only once."""
@@ -246,7 +246,7 @@ class Gate(Tracked):
             return self._as_denial(obstacle)
         if denial := stranger(order, place, self.registry):
             return denial
-        if self._restrictions:
+        if self.restrictions:
             return self._denied_by_action(
                 order, count=entry is None, reduces=lambda: self._reduces(order, entry)
             )
@@ -311,7 +311,7 @@ class Gate(Tracked):
             obstacle[0] == "BLOCK_ALL" or not self._only_downwards(order, entry)
         ):
             return self._as_denial(obstacle)
-        if self._restrictions:
+        if self.restrictions:
             return self._denied_by_action(
                 order,
                 count=entry.amend is None,
@@ -351,7 +351,7 @@ class Gate(Tracked):
     def _denied_by_action(
         self, order: Order, *, count: bool, reduces: Callable[[], bool]
     ) -> Denial | None:
-        refusal = self._restrictions.against(order, self._clock(), count=count, reduces=reduces)
+        refusal = self.restrictions.against(order, self._clock(), count=count, reduces=reduces)
         return Denial(code=refusal.code, words=refusal.words) if refusal else None
 
     def _reduces(self, order: Order, entry: Open | None) -> bool:

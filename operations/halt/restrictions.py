@@ -70,6 +70,9 @@ class Restrictions:
     def __iter__(self) -> Iterator[Restriction]:
         return iter(tuple(self._by_id.values()))
 
+    def __contains__(self, action_id: object) -> bool:
+        return action_id in self._by_id
+
     def add(self, one: Restriction) -> None:
         """Enforce an action from now on; asked for twice it keeps what it has counted."""
         before = self._by_id.get(one.action_id)

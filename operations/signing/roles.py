@@ -49,13 +49,22 @@ SERVICES: dict[str, tuple[str, ...]] = {
         f"{ACTION}.requested",
         *(f"{FINDING}.{check}.*" for check in WATCHDOG_CHECKS),
     ),
+    # What people, files and Vault set counts once this service has checked it and said so.
+    "settings": ("mts.v1.operations.config.changed", f"{FINDING}.settings.*"),
+    "actions": (f"{ACTION}.expired", f"{ACTION}.released", f"{FINDING}.actions.*"),
     "evidence": (f"{HALT}.documented", f"{FINDING}.evidence.*"),
+    "measure": (
+        "mts.v1.operations.service.polled",
+        "mts.v1.operations.database.measured",
+        "mts.v1.operations.database.maintained",
+    ),
 }
 # Roles of which each owner has its own, as `check.audit` or `oms.oms-1`: one owner per subject.
 OWNED: dict[str, tuple[str, ...]] = {
     "check": (f"{FINDING}.{{owner}}.*",),
     "oms": (
         f"{HALT}.acknowledged.{{owner}}",
+        f"{ACTION}.answered.{{owner}}",
         "ops.v1.oms.lease.{owner}",
         f"{FINDING}.oms_{{owner}}.*",
     ),
@@ -106,7 +115,26 @@ ACTIONS: tuple[Action, ...] = (
     _action("cosign that, as another", "cosign.firm", "risk_manager", "compliance_officer"),
     _action("run a drill", "drill", "risk_manager", "compliance_officer", "admin"),
     _action("end an action", "release_action", "risk_manager", "compliance_officer"),
-    _action("set the mode of a check", "set_mode", "compliance_officer"),
+    _action(
+        "set a check to act",
+        "set_mode.tighten",
+        "trader",
+        "risk_manager",
+        "compliance_officer",
+        "admin",
+    ),
+    _action(
+        "set a check off or to observe", "set_mode.loosen", "risk_manager", "compliance_officer"
+    ),
+    _action(
+        "tighten a setting",
+        "configure.tighten",
+        "trader",
+        "risk_manager",
+        "compliance_officer",
+        "admin",
+    ),
+    _action("loosen a setting", "configure.loosen", "risk_manager", "compliance_officer"),
     _action("adopt a stream", "adopt_stream", "auditor"),
     _action(
         "acknowledge an alert",
@@ -123,6 +151,11 @@ ACTIONS: tuple[Action, ...] = (
 def right_at(subject: str, level: Level) -> str:
     """Return what a role must cover to sign a command on a subject that concerns a level."""
     return f"{subject}.{level.removesuffix('_HALT').lower()}"
+
+
+def right_to_set(subject: str, *, loosens: bool) -> str:
+    """Return what a role must cover to sign a command that changes a setting."""
+    return f"{subject}.{'loosen' if loosens else 'tighten'}"
 
 
 def rights_of(role: str) -> tuple[str, ...]:

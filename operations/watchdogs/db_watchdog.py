@@ -26,10 +26,10 @@ from operations.clock import NANOSECONDS, rfc3339
 from operations.events.base import Event, doc
 from operations.events.findings import Parameter
 from operations.events.operations import DatabaseMeasured, DatabaseMeasurement
+from operations.measuring import DATABASE_CHECK, VACUUM_TABLE
 from operations.watchdogs.measured import MEASURED
 
-NAME = "db_watchdog"
-VACUUM_TABLE = "vacuum_table"  # the parameter by which a finding asks for a vacuum
+NAME = DATABASE_CHECK
 
 
 class DatabaseLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):

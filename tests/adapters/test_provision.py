@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from support import Database, NatsHandle
 
-from operations.adapters import accounts, credentials, provision
+from operations.adapters import accounts, consumers, credentials, provision
 from operations.config import Settings
 from operations.errors import Corrupted, Rejected, Retryable
 from workers.servers import free_port
@@ -41,7 +41,7 @@ async def test_provisioning_twice_changes_nothing(nats_server: NatsHandle):
     await provision.provision_stream(nats_server.settings)
     after = await admin_request(nats_server, "$JS.API.STREAM.INFO.MTS")
     assert (before["config"], before["created"]) == (after["config"], after["created"])
-    assert after["state"]["consumer_count"] == len(provision.CONSUMERS)
+    assert after["state"]["consumer_count"] == len(consumers.ALL)
 
 
 @pytest.mark.integration

@@ -54,6 +54,9 @@ REFUSED_PUBLISH = [
     ("watchdogs", "mts.v1.operations.action.released"),
     ("notifications", "mts.v1.operations.command.acknowledge"),
     ("notifications", "mts.v1.operations.finding.halt.cleared"),
+    ("oms-1", "mts.v1.operations.action.answered.oms-2"),
+    ("actions", "mts.v1.operations.action.requested"),
+    ("actions", "mts.v1.operations.command.release_action"),
     ("evidence", "mts.v1.operations.halt.requested"),
     ("evidence", "$JS.API.CONSUMER.MSG.NEXT.MTS.audit"),
     ("operator", "mts.v1.trading.order.submitted"),
@@ -112,9 +115,9 @@ async def test_the_stream_holds_nothing_that_was_refused(nats_server: NatsHandle
 
 
 async def test_every_worker_reads_the_stream_through_its_own_consumer(nats_server: NatsHandle):
-    publisher = await nats_server.connect("publisher")
-    await publisher.jetstream().publish("mts.v1.registry.fund.registered", b"{}")
-    await publisher.close()
+    operator = await nats_server.connect("operator")  # what every one of them reads
+    await operator.jetstream().publish("mts.v1.operations.roster.published", b"{}")
+    await operator.close()
     for user, consumer in (
         ("audit", "audit"),
         ("checkpoint", "checkpoint"),
@@ -124,6 +127,7 @@ async def test_every_worker_reads_the_stream_through_its_own_consumer(nats_serve
         (accounts.LIMITS, accounts.LIMITS),
         (accounts.WATCHDOGS, accounts.WATCHDOGS),
         (accounts.NOTIFICATIONS, accounts.NOTIFICATIONS),
+        (accounts.ACTIONS, accounts.ACTIONS),
     ):
         client = await nats_server.connect(user)
         answer = await client.request(

@@ -34,13 +34,18 @@ cosign.fund          - - - - - -
 cosign.firm          - - y y - -
 drill                - - y y y -
 release_action       - - y y - -
-set_mode             - - - y - -
+set_mode.tighten     - y y y y -
+set_mode.loosen      - - y y - -
+configure.tighten    - y y y y -
+configure.loosen     - - y y - -
 adopt_stream         - - - - - y
 acknowledge          - y y y y -
 silence              - - y y y -
 halt                 - - - - - -
 resume               - - - - - -
 cosign               - - - - - -
+set_mode             - - - - - -
+configure            - - - - - -
 anything_else        - - - - - -
 """
 CELLS = [
@@ -98,7 +103,9 @@ SERVICES = (
     "halt_worker",
     "limits",
     "watchdogs",
+    "actions",
     "evidence",
+    "settings",
     "check.audit",
     "check.latency",
     "oms.oms-1",
@@ -133,12 +140,19 @@ def test_a_service_may_sign_its_own_and_not_its_neighbours():
     assert not may("watchdogs", "mts.v1.operations.halt.requested")
     assert not may("watchdogs", "mts.v1.operations.finding.drawdown.raised")
     assert not may("limits", "mts.v1.operations.action.requested")
+    assert may("oms.oms-1", "mts.v1.operations.action.answered.oms-1")
+    assert not may("oms.oms-1", "mts.v1.operations.action.answered.oms-2")
+    assert may("actions", "mts.v1.operations.action.released")
+    assert not may("actions", "mts.v1.operations.action.requested")
+    assert not may("watchdogs", "mts.v1.operations.action.released")
     assert may("limits", "mts.v1.operations.finding.daily_loss.raised")
     assert not may("limits", "mts.v1.operations.halt.requested")
     assert may("halt_worker", "mts.v1.operations.halt.requested")
     assert may("halt_worker", HEARTBEAT)
     assert may("evidence", "mts.v1.operations.halt.documented")
     assert not may("evidence", "mts.v1.operations.halt.lifted")
+    assert may("settings", "mts.v1.operations.config.changed")
+    assert not may("watchdogs", "mts.v1.operations.config.changed")
     assert not may("halt_worker", "mts.v1.operations.halt.acknowledged.oms-1")
 
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline import Site, fill, messages_in, orders, read_log, stream_state, tree_root
 from support import Database, NatsHandle, eventually
 
-from operations.adapters import provision
+from operations.adapters import consumers, provision
 from operations.adapters.signer_memory import MemoryFile
 from operations.audit import checkpoint
 from workers.runtime import Runtime
@@ -43,7 +43,7 @@ async def make_stream_that_forgets(nats: NatsHandle):
 async def make_consumers(nats: NatsHandle):
     client = await nats.connect()
     try:
-        for consumer in provision.CONSUMERS:
+        for consumer in consumers.ALL:
             await provision._ensure_consumer(client, "MTS", consumer)
     finally:
         await client.close()

@@ -1,0 +1,1 @@
+"""Actions that stop short of a halt: where each stands, and what is due."""
