@@ -128,6 +128,22 @@ class Halt(Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class Watch(Section, frozen=True, kw_only=True):
+    """A watchdog process: which watchdogs it runs, and for whom."""
+
+    instance: Annotated[
+        int, _doc("Number of this watchdog process, 1 to 4; each reads through its own consumer.")
+    ] = 1
+    only: Annotated[
+        str, _doc("Names of the watchdogs that it runs, with commas between; empty means all.")
+    ] = ""
+    funds: Annotated[str, _doc("Funds that it watches, with commas between; empty means all.")] = ""
+    snapshot_seconds: Annotated[
+        float, _doc("Time between snapshots of its tables, from which a start goes on.")
+    ] = 300.0
+    dir: Annotated[str, _doc("Snapshots, newest roster; empty means <home>/watch/<instance>.")] = ""
+
+
 class Vault(Section, frozen=True, kw_only=True):
     """Vault or OpenBao, where settings of funds are kept there; see docs/configuration.md."""
 
@@ -245,6 +261,7 @@ class Settings(Section, frozen=True, kw_only=True):
     postgres: Postgres = Postgres()
     audit: Audit = Audit()
     halt: Halt = Halt()
+    watch: Watch = Watch()
     paper: Paper = Paper()
     measure: Measure = Measure()
     vault: Vault = Vault()
@@ -296,6 +313,11 @@ class Settings(Section, frozen=True, kw_only=True):
     def halt_journal_path(self) -> Path:
         """Where the halt worker keeps what it decided until the stream has it."""
         return Path(self.halt.journal_dir or self.path("halts"))
+
+    @property
+    def watch_path(self) -> Path:
+        """Where a watchdog process keeps its snapshots and the newest roster."""
+        return Path(self.watch.dir or self.path("watch", str(self.watch.instance)))
 
     @property
     def paper_path(self) -> Path:

@@ -4,18 +4,14 @@ It reads the stream from its beginning, whatever happened before, and says what 
 that history lack in the stream; only then it is ready. Halting is the halt workers' decision.
 """
 
-import asyncio
-
 from prometheus_client import CollectorRegistry, Gauge
 
 from operations.adapters import accounts, judge, service_bus, stream, wire
 from operations.adapters.ledger import Step, onward
 from operations.adapters.limit_watch import LimitWatch
-from operations.adapters.publisher import Acknowledgement, Publisher
 from operations.adapters.stream import Reader
 from operations.clock import now_ns
 from operations.config import Settings
-from operations.errors import Retryable
 from operations.halt.triggers import CHECKS
 from workers.runtime import WORKER, Runtime
 
@@ -35,7 +31,7 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
         reader = Reader(client, settings.nats.stream, NAME, filtered=True)
         await reader.rewind(max(watch.reached + 1, found.state.first_seq, FIRST_SEQUENCE))
         at("rewound")
-        said: dict[str, asyncio.Future[Acknowledgement]] = {}
+        said = service_bus.Said(publisher, at)
         ready = False
         while not runtime.stopping.is_set():
             for delivery in await reader.read():
@@ -44,31 +40,10 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
             watch.refresh()
             ready = ready or not (reader.waiting or await reader.has_more())
             if ready:
-                await _say(watch, publisher, said, at)
+                await said.say(watch.waiting)
             kept.note(watch)
             good = ready and not watch.failed
             runtime.condition(WORKER, ok=good, detail=_detail(watch, ready=ready))
-
-
-async def _say(
-    watch: LimitWatch,
-    publisher: Publisher,
-    said: dict[str, asyncio.Future[Acknowledgement]],
-    at: Step,
-) -> None:
-    """Publish every finding that the stream lacks, once in the life of this publisher.
-
-    Raises Retryable when the server refuses one: nothing that limits find may be lost quietly.
-    """
-    for event_id, event in list(watch.waiting.items()):
-        if event_id not in said:
-            said[event_id] = await publisher.publish(event, wait=True)
-            at("said")
-    for event_id, stored in list(said.items()):
-        if stored.done() and (error := stored.exception()) is not None:
-            raise Retryable(f"a finding was refused: {error}")
-        if event_id not in watch.waiting:
-            del said[event_id]
 
 
 def _detail(watch: LimitWatch, *, ready: bool) -> str:

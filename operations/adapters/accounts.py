@@ -19,6 +19,8 @@ REBUILD = "rebuild"
 LIMITS = "limits"
 WATCHDOGS = "watchdogs"
 MEASURE = "measure"
+# Watchdog processes share a user and a key; each reads through a consumer of its own.
+WATCHDOG_CONSUMERS = ("watchdogs-1", "watchdogs-2", "watchdogs-3", "watchdogs-4")
 NOTIFICATIONS = "notifications"
 SETTINGS = "settings"
 # The bucket of NATS KV with what people set, made of a stream whose messages nobody can take away.
@@ -176,11 +178,8 @@ USERS = (
     User(
         name=WATCHDOGS,
         publish=(
-            *_reader(WATCHDOGS),
+            *dict.fromkeys(right for name in WATCHDOG_CONSUMERS for right in _reader(name)),
             *roles.SERVICES["watchdogs"],
-            "mts.v1.operations.warehouse.measured",
-            "mts.v1.operations.clock.ticked",
-            "ops.v1.watchdogs.board",
         ),
     ),
     User(

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 from operations.actions import due
 from operations.actions.state import Actions, Refused
+from operations.adapters import stored
 from operations.adapters.judge import Judge, Received
+from operations.adapters.wire import WireClient
 from operations.errors import Denied, Rejected
 from operations.events import subjects
 from operations.events.actions import (
@@ -50,8 +52,8 @@ class ActionWatch:
         self._settled: set[str] = set()  # actions whose end was said
         self._refused: list[Refused] = []
 
-    def take(self, received: Received) -> None:
-        """Fold one stored message; what does not count changes nothing."""
+    def take(self, received: Received) -> str:
+        """Fold one stored message; returns why it does not count, nothing when it does."""
         assert received.sequence is not None
         self.reached = max(self.reached, received.sequence)
         try:
@@ -62,10 +64,12 @@ class ActionWatch:
                 judged = self._judge.ask(received)
                 place = judged.member.name, received.sequence, received.at_ns
                 self._fold(judged.fact.event, *place)
-        except Rejected:
-            return
-        except Denied:
+        except Rejected as error:
+            return str(error)
+        except Denied as error:
             self.denied += 1
+            return str(error)
+        return self._refused[-1].reason if self._refused_at(received.sequence) else ""
 
     def refresh(self) -> None:
         """Look whether there is a newer roster."""
@@ -97,6 +101,9 @@ class ActionWatch:
             case _:
                 self._came_back(event, at_ns)
 
+    def _refused_at(self, sequence: int) -> bool:
+        return bool(self._refused) and self._refused[-1].sequence == sequence
+
     def _came_back(self, event: Event, at_ns: int) -> None:
         """Take what the worker of the actions said: it has not to be said again."""
         self._said.add(event.event_id)
@@ -110,6 +117,21 @@ class ActionWatch:
                 self._refused = [each for each in self._refused if each.event.event_id != cause]
             case FindingCleared():
                 self.raised.pop(event.data.episode, None)
+
+
+async def read(client: WireClient, stream: str, watch: ActionWatch) -> dict[int, str]:
+    """Fold what a stream holds and was not folded; returns by its place what does not count.
+
+    Raises Retryable when NATS does not answer.
+    """
+    first = watch.reached + 1
+    found = [
+        received
+        for pattern in PATTERNS
+        async for received in stored.following(client, stream, pattern, first)
+    ]
+    places = sorted(found, key=lambda each: each.sequence or 0)
+    return {each.sequence or 0: words for each in places if (words := watch.take(each))}
 
 
 def known_names(names: str) -> frozenset[str]:

@@ -14,8 +14,9 @@ import msgspec
 from operations.adapters import orders_of_people
 from operations.adapters.judge import Judge, Received, heard
 from operations.adapters.wire import WireClient
-from operations.clock import monotonic_ns, new_event_id, now_ns, rfc3339
+from operations.clock import NANOSECONDS, monotonic_ns, new_event_id, now_ns, rfc3339
 from operations.errors import Denied, Rejected
+from operations.events.actions import ActionAnswered, ActionRequest, ActionRequested
 from operations.events.base import Event, encode
 from operations.events.halts import (
     DRILL_STRATEGY,
@@ -64,8 +65,8 @@ class Said(NamedTuple):
 class Examiner:
     """Watches and tests one order system.
 
-    `person` signs what people sign; `halt_worker` signs as a halt worker does, and is None where
-    that key is, rightly, not at hand.
+    `person` signs what people sign; `halt_worker` and `watchdogs` sign as these services do, and
+    are None where their keys are, rightly, not at hand.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Examiner:
         oms_id: str,
         person: Signer,
         halt_worker: Signer | None,
+        watchdogs: Signer | None,
     ) -> None:
         self.found: list[Finding] = []
         self._client = client
@@ -82,9 +84,11 @@ class Examiner:
         self._oms_id = oms_id
         self._person = person
         self._halt_worker = halt_worker
+        self._watchdogs = watchdogs
         self._reports: list[Said] = []
         self._beats: list[Said] = []
         self._acknowledged: list[Said] = []
+        self._answered: list[Said] = []
         self._requests: dict[str, tuple[bytes, str]] = {}
         self._unsigned = 0
 
@@ -95,6 +99,7 @@ class Examiner:
             await self._agrees_about_the_halts()
             await self._ignores_what_does_not_count()
             await self._obeys_a_drill()
+            await self._answers_an_action()
         return tuple(self.found)
 
     async def _listen(self) -> None:
@@ -102,6 +107,7 @@ class Examiner:
         for subject, take in (
             (report_subject(self._oms_id), self._take_report),
             (acknowledged, self._take_acknowledgement),
+            (f"mts.v1.operations.action.answered.{self._oms_id}", self._take_answer),
             (HEARTBEAT, self._take_heartbeat),
             (HaltRequested.pattern, self._take_request),
         ):
@@ -208,6 +214,36 @@ class Examiner:
             await self._publish(HaltRequested.pattern, payload, {message.HEADER: value, **UNSTORED})
             await self._must_not_hold("a halt that is over stays over when heard again", halt_id)
 
+    async def _answers_an_action(self) -> None:
+        """Ask for a cooldown of the reserved strategy: first by a wrong hand, then by the right."""
+        if self._watchdogs is None:
+            self._skip("answers an action", "no key of the watchdogs is at hand")
+            return
+        forged, wanted = _cooldown(), _cooldown()
+        await self._tell(forged, self._person, {})
+        sent_ns = monotonic_ns()
+        await self._tell(wanted, self._watchdogs, {})
+        phases = ("ACKNOWLEDGED", "COMPLETED")
+        done = await self._until(lambda: self._phases(wanted) == phases, WAIT_SECONDS)
+        said = ", ".join(self._phases(wanted)) or "nothing"
+        took = (monotonic_ns() - sent_ns) / 1e6
+        self._note("answers an action when it is true", took, f"it said {said}", ok=done)
+        ignored = not self._phases(forged)
+        self._note("ignores an action by a person, who may not ask", None, "", ok=ignored)
+        again = msgspec.structs.replace(wanted, event_id=new_event_id())
+        await self._tell(again, self._watchdogs, {})
+        count = len(self._reports)
+        await self._until(lambda: len(self._reports) >= count + 2, WAIT_SECONDS)
+        once = self._phases(wanted) == phases
+        self._note("answers an action that comes again once", None, "", ok=once or not done)
+
+    def _phases(self, action: ActionRequested) -> tuple[str, ...]:
+        return tuple(
+            each.body.phase
+            for each in self._answered
+            if each.body.action_id == action.data.action_id
+        )
+
     async def _must_not_hold(self, check: str, halt_id: str) -> None:
         count = len(self._reports)
         await self._until(lambda: len(self._reports) >= count + 2, WAIT_SECONDS)
@@ -303,6 +339,11 @@ class Examiner:
         assert isinstance(event, HaltAcknowledged)
         self._acknowledged.append(Said(monotonic_ns(), event.data))
 
+    def _take_answer(self, received: Received) -> None:
+        event = self._judge.ask(received).fact.event
+        assert isinstance(event, ActionAnswered)
+        self._answered.append(Said(monotonic_ns(), event.data))
+
     def _take_request(self, received: Received) -> None:
         judged = self._judge.ask(received)
         event = judged.fact.event
@@ -327,6 +368,22 @@ def _guarded(take: Callable[[Received], None]) -> Callable[[bytes, bytes, bytes,
             return
 
     return receive
+
+
+def _cooldown() -> ActionRequested:
+    """Return a cooldown of the reserved strategy that is over by itself."""
+    action_id, at_ns = new_event_id(), now_ns()
+    data = ActionRequest(
+        action_id=action_id,
+        episode=action_id,
+        kind="cooldown",
+        scope="strategy",
+        scope_id=DRILL_STRATEGY,
+        ack_deadline=rfc3339(at_ns + int(WAIT_SECONDS * NANOSECONDS)),
+        until=rfc3339(at_ns + int(4 * WAIT_SECONDS * NANOSECONDS)),
+    )
+    envelope = _head(action_id) | {"environment": "drill"}
+    return ActionRequested(**envelope, strategy_id=DRILL_STRATEGY, data=data)
 
 
 def _head(subject_id: str) -> dict[str, Any]:

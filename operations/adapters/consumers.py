@@ -1,9 +1,11 @@
-"""Through which durable consumer each process reads the stream, and what it passes over."""
+"""The durable consumers of the stream: who reads it, and which subjects each one folds."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from operations import watchdogs
 from operations.adapters import accounts
+from operations.events import subjects
 from operations.signing import roles
 
 # What each reader folds; subjects that overlap would be refused.
@@ -35,6 +37,18 @@ LIMIT_SUBJECTS = (
     "mts.v1.operations.halt.requested",
     "mts.v1.operations.halt.lifted",
     *(f"mts.v1.operations.finding.{check}.*" for check in roles.LIMIT_CHECKS),
+)
+WATCHDOG_SUBJECTS = tuple(
+    sorted(
+        {subjects.wildcard(kind) for watchdog in watchdogs.ALL for kind in watchdog.kinds}
+        | {
+            "mts.v1.operations.clock.ticked",
+            "mts.v1.operations.config.changed",
+            "mts.v1.operations.roster.published",
+            "mts.v1.operations.action.requested",
+        }
+        | {f"mts.v1.operations.finding.{check}.*" for check in roles.WATCHDOG_CHECKS}
+    )
 )
 NOTIFICATION_SUBJECTS = (
     *HALT_SUBJECTS[:-1],
@@ -73,12 +87,15 @@ ALL: tuple[Mapping[str, Any], ...] = (
         "ack_policy": "none",
         "filter_subjects": list(LIMIT_SUBJECTS),
     },
+    *(
+        {"durable_name": name, "ack_policy": "none", "filter_subjects": list(WATCHDOG_SUBJECTS)}
+        for name in accounts.WATCHDOG_CONSUMERS
+    ),
     {
         "durable_name": accounts.SETTINGS,
         "ack_policy": "none",
         "filter_subjects": list(SETTINGS_SUBJECTS),
     },
-    {"durable_name": accounts.WATCHDOGS, "ack_policy": "none"},
     {
         "durable_name": accounts.ACTIONS,
         "ack_policy": "none",

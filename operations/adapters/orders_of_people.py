@@ -29,6 +29,8 @@ from operations.events.commands import (
     FlattenOrder,
     HaltCommanded,
     HaltOrder,
+    ReleaseCommanded,
+    ReleaseOrder,
     ResumeCommanded,
     ResumeOrder,
 )
@@ -160,6 +162,15 @@ def flatten(
     data = FlattenOrder(halt_id=halt_id, account_ids=account_ids, reason=reason, **head)
     envelope = _envelope(actor, halt_id, head)
     return FlattenCommanded(data=data, environment="paper", fund_id=fund_id, **envelope)
+
+
+def release(
+    actor: str, action_id: str, reason: str, issued_ns: int | None = None
+) -> ReleaseCommanded:
+    """Return the command that ends an action. Raises Rejected without a reason."""
+    head = _head(issued_ns)
+    data = ReleaseOrder(action_id=action_id, reason=_stated(reason), **head)
+    return ReleaseCommanded(data=data, **_envelope(actor, action_id, head))
 
 
 def drill(actor: str, reason: str, issued_ns: int | None = None) -> DrillCommanded:

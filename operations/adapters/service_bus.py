@@ -1,10 +1,16 @@
 """How a service of ours reaches the bus as itself: its user, its key, its publisher."""
 
+import asyncio
+from collections.abc import Mapping
+
 from operations.adapters import roster_files
 from operations.adapters.credentials import nats_url
+from operations.adapters.ledger import Step, onward
 from operations.adapters.link import Access
-from operations.adapters.publisher import Publisher
+from operations.adapters.publisher import Acknowledgement, Publisher
 from operations.config import Settings, secret
+from operations.errors import Retryable
+from operations.events.base import Event
 from operations.signing.message import Signer
 
 
@@ -31,3 +37,26 @@ def publisher(settings: Settings, actor: str, drain_seconds: float = 30.0) -> Pu
     return Publisher(
         access(settings), actor=actor, signer=signer(settings), drain_seconds=drain_seconds
     )
+
+
+class Said:
+    """Events on their way out: each once in the life of this publisher, however often it waits."""
+
+    def __init__(self, publisher: Publisher, at: Step = onward) -> None:
+        self._publisher, self._at = publisher, at
+        self._done: dict[str, asyncio.Future[Acknowledgement]] = {}
+
+    async def say(self, waiting: Mapping[str, Event]) -> None:
+        """Publish every event, by its id, that the stream lacks.
+
+        Raises Retryable when the server refuses one: nothing that is found may be lost quietly.
+        """
+        for event_id, event in list(waiting.items()):
+            if event_id not in self._done:
+                self._done[event_id] = await self._publisher.publish(event, wait=True)
+                self._at("said")
+        for event_id, stored in list(self._done.items()):
+            if stored.done() and (error := stored.exception()) is not None:
+                raise Retryable(f"a finding was refused: {error}")
+            if event_id not in waiting:
+                del self._done[event_id]

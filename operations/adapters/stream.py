@@ -55,11 +55,17 @@ class StreamInfo(msgspec.Struct, frozen=True):
 
     created: str
     state: State
+    ts: str = ""
 
     @property
     def created_ns(self) -> int:
         """When the stream was created, in ns since 1970: the identity of a stream."""
         return parse_rfc3339(self.created)
+
+    @property
+    def at_ns(self) -> int:
+        """When the server said so by its own clock, in ns since 1970."""
+        return parse_rfc3339(self.ts)
 
 
 async def request(client: WireClient, subject: str, body: dict[str, Any] | None = None) -> bytes:

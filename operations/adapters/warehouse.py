@@ -19,9 +19,11 @@ import numpy as np
 
 from operations.adapters.credentials import private_folder
 from operations.checks import Look, Row, Table, Watchdog
+from operations.clock import NANOSECONDS
 from operations.errors import Rejected
 
 MEMORY_MB = 256
+DAY_NS = 86_400 * NANOSECONDS
 ALWAYS = (("sequence", "BIGINT"), ("at_ns", "BIGINT"))
 LOOKS = "look"
 NAMES_OF_A_UNIT = ("look", "unit", "fund_id", "strategy_id")
@@ -46,7 +48,7 @@ class Warehouse:
     """The tables of some watchdogs. Not for several threads."""
 
     def __init__(self, tables: Iterable[Table], memory_mb: int = MEMORY_MB) -> None:
-        self._tables = {table.name: table for table in tables}
+        self._tables = {table.name: table for table in tables}  # one that many use stands once
         self._database = duckdb.connect(
             ":memory:", config={"threads": 1, "memory_limit": f"{memory_mb}MB"}
         )
@@ -116,13 +118,18 @@ class Warehouse:
         ]
 
     def trim(self, now_ns: int) -> None:
-        """Remove rows that are older than their table keeps, by the time of the stream."""
+        """Remove rows of days that are older than their table keeps, by the time of the stream."""
         for table in self._tables.values():
-            oldest = now_ns - table.keep_days * 86_400_000_000_000
+            oldest = (now_ns // DAY_NS - table.keep_days) * DAY_NS
             self._database.execute(f"DELETE FROM {table.name} WHERE at_ns < ?", [oldest])  # noqa: S608
 
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Its tables."""
+        return tuple(self._tables.values())
+
     def measure(self, table: Table) -> tuple[int, str]:
-        """Return the number of rows of a table and a hash that does not depend on their order."""
+        """Return the number of rows of a table, and a sum of their hashes, which has no order."""
         texts = ", ".join(f"coalesce({name}::VARCHAR, '')" for name, _ in _columns(table))
         hashed = f"md5_number_lower(concat_ws(chr(31), {texts}))"
         statement = f"SELECT count(*), coalesce(sum({hashed}), 0) FROM {table.name}"  # noqa: S608

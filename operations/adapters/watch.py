@@ -6,7 +6,7 @@ of the same stream knows what was said already, and says the rest under the same
 canaries publish are folded apart, in tables of their own; drills are not watched.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,49 +14,104 @@ import msgspec
 
 from operations.adapters.judge import Judge, Received, stored
 from operations.adapters.warehouse import read_state
-from operations.adapters.watch_engine import Engine
+from operations.adapters.watch_parts import Parts
 from operations.audit.chain import Delivery
 from operations.checks import Stored
+from operations.clock import NANOSECONDS, parse_rfc3339
+from operations.episodes import RULE
 from operations.errors import Denied, Rejected
 from operations.events import subjects
 from operations.events.actions import ActionRequested
-from operations.events.base import Event, encode
+from operations.events.base import Event, derived_id, encode, read
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
-from operations.events.operations import RosterPublished
+from operations.events.operations import (
+    ClockTicked,
+    ConfigChanged,
+    RosterPublished,
+    WarehouseMeasured,
+    WarehouseMeasurement,
+)
 
 FORMAT = 1
-Said = FindingRaised | FindingUpdated | FindingCleared | ActionRequested
+MEASURE_MINUTES = 10
 
 
 class Watch:
     """The fold of the stream for watchdogs.
 
     `refused` counts what came in our name without a valid signature, `unreadable` what was no
-    event of its subject. `engines` are the real one and the one for canaries.
+    event of its subject. `engine` holds what is real, `canaries` the cases that canaries publish.
+    `measures` say what the tables held at every tenth minute since the stream was read to its end,
+    so that two processes can be compared.
     """
 
-    def __init__(self, judge: Judge, build: Callable[[], Engine], stream_created_ns: int) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        build: Callable[[], Parts],
+        stream_created_ns: int,
+        funds: frozenset[str] = frozenset(),
+    ) -> None:
+        """Begin with nothing folded; with `funds`, what belongs to another fund is passed over."""
         self.waiting: dict[str, Event] = {}  # by event id, in the order of their causes
+        self.measures: list[WarehouseMeasured] = []
         self.refused = self.unreadable = self.reached = 0
-        self.engine, self.canaries = build(), build()
-        self._judge, self._build = judge, build
+        self.minute = 0  # the newest that the stream holds, counted since 1970
+        self._judge, self._build, self._funds = judge, build, funds
         self._stream_created_ns = stream_created_ns
+        self._begin()
 
-    def take(self, deliveries: Sequence[Delivery]) -> None:
+    def _begin(self) -> None:
+        self._layers, self.engine, self.canaries = self._build()
+        self._settings: list[tuple[int, str]] = []  # signed changes, by their place in the stream
+
+    def take(self, deliveries: Sequence[Delivery], *, live: bool = False) -> None:
         """Fold messages in the order of the stream; what can never be read is counted."""
         real: list[Stored] = []
         canaries: list[Stored] = []
         for delivery in deliveries:
-            event = self._read(delivery)
-            if event is None:
+            stored = self._read(delivery)
+            if stored is None:
                 continue
-            environment = event.event.environment
-            if environment == "canary":
-                canaries.append(event)
-            elif environment != "drill":
-                real.append(event)
+            if isinstance(stored.event, ConfigChanged):
+                self._fold(real, canaries)  # what came before is judged by what held before
+                self._set(stored.event, stored.sequence)
+            elif stored.event.environment == "canary":
+                canaries.append(stored)
+            elif stored.event.environment != "drill":
+                real.append(stored)
+                if live and _is_time_to_measure(stored.event):
+                    self._fold(real, canaries)
+                    self.measures += self._measure(stored)
+        self._fold(real, canaries)
+
+    def _fold(self, real: list[Stored], canaries: list[Stored]) -> None:
         for said in (*self.engine.take(real), *self.canaries.take(canaries)):
             self.waiting[said.event_id] = said
+        real.clear()
+        canaries.clear()
+
+    def _set(self, event: ConfigChanged, sequence: int) -> None:
+        self._layers.take(event, sequence)
+        self._settings.append((sequence, encode(event).decode()))
+
+    def _measure(self, at: Stored) -> Iterator[WarehouseMeasured]:
+        for table in self.engine.warehouse.tables:
+            rows, digest = self.engine.warehouse.measure(table)
+            about = f"{table.name} {' '.join(sorted(self._funds))}"
+            yield WarehouseMeasured(
+                event_id=derived_id(at.event.event_id, RULE, about, at.sequence),
+                timestamp=at.event.timestamp,
+                subject_id=table.name,
+                causation_id=at.event.event_id,
+                data=WarehouseMeasurement(
+                    warehouse="watchdogs",
+                    table=table.name,
+                    high_water_stream_sequence=at.sequence,
+                    rows=rows,
+                    sha256=digest,
+                ),
+            )
 
     def refresh(self) -> None:
         """Look whether there is a newer roster."""
@@ -72,6 +127,8 @@ class Watch:
                 "format": FORMAT,
                 "stream_created_ns": self._stream_created_ns,
                 "position": self.reached,
+                "minute": self.minute,
+                "settings": self._settings,
                 "watchdogs": [watchdog.name for watchdog in engine.watchdogs],
             }
             engine.warehouse.save(folder / name, state)
@@ -93,10 +150,12 @@ class Watch:
             ):  # fmt: skip
                 engine.warehouse.load(folder / name)
                 engine.restore(state)
+            for sequence, payload in real["settings"]:
+                self._set(read(ConfigChanged, payload.encode()), sequence)
+            self.reached, self.minute = int(real["position"]), int(real["minute"])
         except (Rejected, msgspec.ValidationError, KeyError, TypeError, ValueError):
-            self.engine, self.canaries = self._build(), self._build()
+            self._begin()
             return False
-        self.reached = int(real["position"])
         return True
 
     def _fits(self, state: dict[str, Any]) -> bool:
@@ -108,36 +167,66 @@ class Watch:
             state.get("watchdogs"),
         ) == wanted
 
-    def _read(self, delivery: Delivery) -> Stored | None:
-        """Return an event to be folded; what moves nothing here is dealt with and is None."""
+    def _next(self, delivery: Delivery) -> Received | None:
+        """Return a message that was not folded yet."""
         try:
             received = stored(delivery)
         except Rejected:
             return None  # no subject of ours is not ASCII
         assert received.sequence is not None
-        if received.sequence <= self.reached:
+        return received if received.sequence > self.reached else None
+
+    def _read(self, delivery: Delivery) -> Stored | None:
+        """Return an event to be folded; what moves nothing here is dealt with and is None."""
+        received = self._next(delivery)
+        if received is None:
             return None
+        assert received.sequence is not None
         self.reached = received.sequence
         try:
             event = subjects.decode(received.subject, received.payload)
         except Rejected:
             self.unreadable += 1
             return None
-        if isinstance(event, RosterPublished):
-            self._judge.take_roster(event)
-            return None
-        if isinstance(event, Said):
-            self._came_back(event, received)
+        if not self._is_watched(event, received):
             return None
         return Stored(event, received.sequence, received.at_ns)
 
-    def _came_back(self, event: Said, received: Received) -> None:
+    def _is_watched(self, event: Event, received: Received) -> bool:
+        """Whether an event is for the watchdogs; what is for this process itself is taken."""
+        match event:
+            case RosterPublished():
+                self._judge.take_roster(event)
+                return False
+            case FindingRaised() | FindingUpdated() | FindingCleared() | ActionRequested():
+                self._came_back(event, received)
+                return False
+            case ConfigChanged():
+                return self._counts(received)
+            case ClockTicked():
+                self.minute = max(self.minute, _minute(event))
+        return not (self._funds and event.fund_id and event.fund_id not in self._funds)
+
+    def _came_back(self, event: Event, received: Received) -> None:
         ours = self.waiting.get(event.event_id)
         if ours is None or encode(ours) != received.payload:
             return
+        if self._counts(received):
+            del self.waiting[event.event_id]
+
+    def _counts(self, received: Received) -> bool:
+        """Whether a message is signed by somebody who may say it."""
         try:
             self._judge.ask(received)
         except Denied:
             self.refused += 1
-            return
-        del self.waiting[event.event_id]
+            return False
+        return True
+
+
+def _minute(tick: ClockTicked) -> int:
+    return parse_rfc3339(tick.data.minute) // (60 * NANOSECONDS)
+
+
+def _is_time_to_measure(event: Event) -> bool:
+    return isinstance(event, ClockTicked) and _minute(event) % MEASURE_MINUTES == 0

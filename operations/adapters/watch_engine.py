@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from operations.adapters.warehouse import Found, Warehouse
+from operations.adapters.warehouse import DAY_NS, Found, Warehouse
 from operations.checks import (
     Episode,
     Limits,
@@ -30,7 +30,6 @@ from operations.errors import Rejected
 from operations.events.base import Event
 
 DATA_FAULT = "data_fault"
-DAY_NS = 86_400 * NANOSECONDS
 
 
 class Layers(Protocol):
@@ -123,6 +122,7 @@ class Engine:
             "done_ns": self._done_ns,
             "faults": self._faults.snapshot(),
             "reached": self.reached,
+            "trimmed_ns": self._trimmed_ns,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -136,6 +136,7 @@ class Engine:
         self._done_ns = {name: int(done) for name, done in state["done_ns"].items()}
         self._faults.restore(state["faults"])
         self.reached = int(state["reached"])
+        self._trimmed_ns = int(state["trimmed_ns"])
 
     def _keep(self, batch: Sequence[Stored]) -> dict[str, Sequence[Row]]:
         made: dict[str, Sequence[Row]] = {}
@@ -171,12 +172,18 @@ class Engine:
 
     def _judge(self, watchdog: Watchdog, look: Look, found: Found) -> list[Event]:
         unit = look.unit or Unit(watchdog.unit, found.unit, found.fund_id, found.strategy_id)
-        limits, mode = self._layers.of(watchdog.name, unit.fund_id)
-        if mode == "off":
-            return []
+        look = look._replace(unit=unit)
         key = watchdog.name, unit.id
         known = self._episodes.get(key)
-        verdict = self._verdict(watchdog, look._replace(unit=unit), found, limits, known)
+        try:
+            limits, mode = self._layers.of(watchdog.name, unit.fund_id)
+        except Rejected as error:  # nobody knows the limit, and a default would be a surprise
+            verdict = self._failed(watchdog, look, error)
+            mode = "observe"
+        else:
+            if mode == "off":
+                return []
+            verdict = self._verdict(watchdog, look, found, limits, known)
         proof = evidence(found.names, found.rows, look)
         judged = Judgement(watchdog, unit, look, verdict, mode, proof)
         now, said = advance(known, judged)
@@ -200,8 +207,12 @@ class Engine:
             rows = [watchdog.row(*row) for row in found.rows]
             return watchdog.inspect(rows, look, limits, known)
         except (ArithmeticError, ValueError, Rejected) as error:
-            self.problems[watchdog.name] = f"{look.unit.id} could not be judged: {error!r}"
-            return Verdict(state="unknown", title=f"could not be judged: {error!r}")
+            return self._failed(watchdog, look, error)
+
+    def _failed(self, watchdog: Watchdog, look: Look, error: Exception) -> Verdict:
+        assert look.unit is not None
+        self.problems[watchdog.name] = f"{look.unit.id} could not be judged: {error!r}"
+        return Verdict(state="unknown", title=f"could not be judged: {error!r}")
 
     def _trim(self, now_ns: int) -> None:
         """Once for each day of the stream, so that a replay trims at the same places."""

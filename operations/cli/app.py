@@ -25,6 +25,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("cmd", "operations.cli.cmd:cmd"),
     ("halts", "operations.cli.halts:halts"),
     ("why", "operations.cli.halts:why"),
+    ("actions", "operations.cli.actions:actions"),
     ("funds", "operations.cli.registry:funds"),
     ("strategies", "operations.cli.registry:strategies"),
     ("oms", "operations.cli.oms:oms"),

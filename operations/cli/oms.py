@@ -6,6 +6,7 @@ from cyclopts import App
 
 from operations.adapters import accounts, conformance, halt_line, orders_of_people, wire
 from operations.adapters.conformance import Finding
+from operations.adapters.credentials import service_key_file
 from operations.adapters.roster_files import read_private
 from operations.cli import bus, fleet
 from operations.cli.ordering import KeyFile
@@ -63,12 +64,13 @@ async def _examine(settings: Settings, oms_id: str, key: Path | None) -> tuple[F
     nats = bus.nats(settings, accounts.ADMIN)
     person = orders_of_people.person(settings, nats, key).signer
     judge = halt_line.judge_of(settings)
-    worker = settings.path("keys", "service-halt.key")
-    halt_worker = None
-    if worker.exists():
-        halt_worker = Signer(read_private(worker), judge.origin, judge.environment)
+    services: list[Signer | None] = []
+    for worker in (accounts.HALT, accounts.WATCHDOGS):
+        key_file = service_key_file(settings, worker)
+        found = read_private(key_file) if key_file.exists() else None
+        services.append(Signer(found, judge.origin, judge.environment) if found else None)
     async with wire.connection(nats, "conformance") as client:
-        return await conformance.Examiner(client, judge, oms_id, person, halt_worker).examine()
+        return await conformance.Examiner(client, judge, oms_id, person, *services).examine()
 
 
 def _row(found: Finding) -> dict[str, object]:

@@ -48,6 +48,10 @@ SERVICES: dict[str, tuple[str, ...]] = {
     "watchdogs": (
         f"{ACTION}.requested",
         *(f"{FINDING}.{check}.*" for check in WATCHDOG_CHECKS),
+        "mts.v1.operations.warehouse.measured",
+        "mts.v1.operations.canary.passed",
+        "mts.v1.operations.clock.ticked",
+        "ops.v1.watchdogs.board",
     ),
     # What people, files and Vault set counts once this service has checked it and said so.
     "settings": ("mts.v1.operations.config.changed", f"{FINDING}.settings.*"),

@@ -125,7 +125,7 @@ async def test_every_worker_reads_the_stream_through_its_own_consumer(nats_serve
         *((accounts.HALT, name) for name in accounts.HALT_CONSUMERS),
         *((name, name) for name in accounts.OMS),
         (accounts.LIMITS, accounts.LIMITS),
-        (accounts.WATCHDOGS, accounts.WATCHDOGS),
+        *((accounts.WATCHDOGS, name) for name in accounts.WATCHDOG_CONSUMERS),
         (accounts.NOTIFICATIONS, accounts.NOTIFICATIONS),
         (accounts.ACTIONS, accounts.ACTIONS),
     ):
