@@ -35,9 +35,10 @@ async def run(runtime: Runtime) -> None:
         follower = Follower(client, settings.nats.stream, NAME)
         polling = Polling(allowed, publisher.confirm)
         database = DatabaseWatch(settings, publisher.confirm)
-        runtime.condition(WORKER, ok=False, detail="reading what the stream orders")
         while not (runtime.stopping.is_set() or await follower.at_end()):
             await _read(follower, heard)
+            detail = f"reading what the stream orders; {follower.problem}"
+            runtime.condition(WORKER, ok=False, detail=detail)
         await first_of(
             _follow(follower, heard),
             polling.run(heard.orders.services),

@@ -131,7 +131,7 @@ async def test_a_service_is_polled_and_every_failure_and_change_is_said(plant):
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n", "redirects"),
         (b"SSH-2.0-OpenSSH\r\n", "not an HTTP answer"),
         (b"", "not an HTTP answer"),
-        (b"x" * 100_000, "longer than limit"),
+        (b"x" * 100_000, "limit"),
         (None, "no answer in 300 ms"),
     ],
 )
@@ -142,7 +142,7 @@ async def test_whatever_a_service_answers_is_said_and_ends_nothing(plant, answer
         await plant.register("well", well.url)
         async with plant.measured() as worker:
             red = await plant.says(POLLED, lambda poll: not poll.healthy)
-            assert reason in red[0].data.reason.lower() or reason in red[0].data.reason
+            assert reason in red[0].data.reason
             await plant.says(POLLED, lambda poll: poll.service == "well" and poll.healthy)
             assert worker.conditions.ready
 
@@ -155,7 +155,7 @@ async def test_nobody_can_aim_it_at_an_address_that_is_not_allowed(nats_server, 
         worker = runtime.Runtime("measure", plant.settings)
         task = asyncio.create_task(runtime._run_until_stopped(worker, measure.run))
         await plant.says(POLLED, lambda poll: poll.service == "honest")
-        await eventually(lambda: "not among" in worker.conditions.get("worker").detail)
+        await eventually(lambda: "not among" in worker.conditions.get("worker").detail, 20)
         assert not worker.conditions.ready
         worker.stopping.set()
         await asyncio.wait_for(task, 20)
@@ -321,13 +321,13 @@ async def test_who_may_not_ask_for_a_vacuum_gets_none(plant):
 
 async def test_a_table_that_somebody_holds_is_left_alone_and_that_is_said(plant):
     holder = await plant.database.connect()
-    async with holder.transaction():
+    await holder.execute("SET idle_in_transaction_session_timeout = 0")
+    async with plant.measured(), holder.transaction():
         await holder.execute("LOCK TABLE audit.event IN ACCESS EXCLUSIVE MODE")
         await send(plant, asked("e-1"))
-        async with plant.measured():
-            found = await plant.says(MAINTAINED, lambda data: data.episode == "e-1")
-            assert not found[0].data.done
-            assert "lock timeout" in found[0].data.reason
+        found = await plant.says(MAINTAINED, lambda data: data.episode == "e-1")
+        assert not found[0].data.done
+        assert "lock timeout" in found[0].data.reason
     await holder.close()
 
 
@@ -342,5 +342,6 @@ async def test_its_role_reads_no_event_and_may_vacuum_the_read_model_alone(plant
         "LOCK TABLE audit.entry IN ACCESS EXCLUSIVE MODE",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute(f"{statement}")
+            async with connection.transaction():
+                await connection.execute(statement)
     await connection.close()
