@@ -27,6 +27,7 @@ from operations.events.commands import (
     ModeOrder,
 )
 from operations.events.operations import ConfigChanged
+from operations.settings.catalogue import Catalogue
 from operations.signing import keys, roster
 from operations.signing.roles import rights_of
 from workers import runtime, settings
@@ -48,10 +49,14 @@ def configure(setting: str, value: str | None, fund: str = "", *, reason="why", 
 
 
 class SettingHouse:
-    """A firm whose settings are changed. `vault` and `watchdogs` are settings of the worker."""
+    """A firm whose settings are changed. `vault` and `watchdogs` are settings of the worker.
 
-    def __init__(self, firm: Firm) -> None:
+    `known` is what can be set there: by default the limits of the tests.
+    """
+
+    def __init__(self, firm: Firm, known: Catalogue = CATALOGUE) -> None:
         self.firm = firm
+        self.known = known
         self.vault = Vault()
         self.watchdogs = Watchdogs()
 
@@ -96,7 +101,7 @@ class SettingHouse:
     async def waiting(self, words: str):
         """Run it until it says something about itself."""
         worker = runtime.Runtime("settings", self.settings())
-        run = partial(settings.run, known=CATALOGUE)
+        run = partial(settings.run, known=self.known)
         task = asyncio.create_task(runtime._run_until_stopped(worker, run))
         try:
             await eventually(

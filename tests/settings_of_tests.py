@@ -15,7 +15,7 @@ from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER, Catalogue
 
 class VpinLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     threshold: Annotated[
-        float, Meta(ge=0, le=1, description="VPIN above which orders slow.", extra=LOOSER_HIGHER)
+        float, Meta(ge=0, le=1, description="VPIN above which orders slow."), LOOSER_HIGHER
     ] = 0.4
     own_level: Annotated[float, Meta(ge=0, lt=1, description="Quantile of its own history.")] = 0.99
     bucket_shares: Annotated[int, Meta(gt=0, description="Shares in a bucket.")] = 5000
@@ -24,10 +24,10 @@ class VpinLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class ThetaLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     net_theta_pct: Annotated[
-        Decimal | None, Meta(description="Decay a day, of NAV.", extra=LOOSER_HIGHER)
+        Decimal | None, Meta(description="Decay a day, of NAV."), LOOSER_HIGHER
     ] = None
-    least_samples: Annotated[int, Meta(ge=1, description="Samples.", extra=LOOSER_LOWER)] = 20
-    warn_pct: Annotated[Decimal, Meta(description="Warning.", extra=LOOSER_HIGHER)] = Decimal("0.5")
+    least_samples: Annotated[int, Meta(ge=1, description="Samples."), LOOSER_LOWER] = 20
+    warn_pct: Annotated[Decimal, Meta(description="Warning."), LOOSER_HIGHER] = Decimal("0.5")
 
     def __post_init__(self):
         if self.net_theta_pct is not None and self.warn_pct > self.net_theta_pct:

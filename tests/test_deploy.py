@@ -206,7 +206,7 @@ async def test_the_services_with_their_own_variables_are_a_fleet(deployed):
         signed = await connection.fetchval("SELECT max(size) FROM audit.checkpoint")
         return signed == await connection.fetchval("SELECT count(*) FROM audit.event") == 2
 
-    await eventually(everything_arrived, 30, "the event is sealed, signed and projected")
+    await eventually(everything_arrived, 90, "the event is sealed, signed and projected")
     await connection.close()
     for worker in WORKERS:
         await eventually(

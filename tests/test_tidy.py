@@ -33,6 +33,7 @@ LONGER_MODULES = {
     Path("operations/audit/standalone.py"): 500,
     Path("operations/config.py"): 500,
 }
+RUNBOOKS_OF_SETTINGS = ("cmd_configure", "settings")
 # Started by name, so nothing imports them.
 PROGRAMS = {
     "workers.__main__": "python -m workers",
@@ -186,6 +187,11 @@ def test_every_reason_of_a_halt_and_every_command_of_people_has_a_runbook():
         text = (folder / f"{name}.md").read_text()
         assert len(text.splitlines()) <= LONGEST_RUNBOOK, f"{name} is too long to read at night"
         assert f"runbooks/{name}.md" in page, f"docs/halts.md does not lead to {name}"
+    configuration = (ROOT / "docs" / "configuration.md").read_text()
+    for name in RUNBOOKS_OF_SETTINGS:
+        assert len((folder / f"{name}.md").read_text().splitlines()) <= LONGEST_RUNBOOK
+        assert f"runbooks/{name}.md" in configuration
+        wanted.add(name)
     checks = {rule for rule in policy.RULES if (folder / f"{rule}.md").exists()}
     checks |= {watchdog.name for watchdog in watchdogs.ALL}
     assert {file.stem for file in folder.glob("*.md")} <= wanted | checks

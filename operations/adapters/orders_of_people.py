@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from msgspec import convert
+
 from operations.adapters import roster_files
 from operations.adapters.link import Access
 from operations.adapters.publisher import Publisher
@@ -21,6 +23,8 @@ from operations.events.base import Environment, Event
 from operations.events.commands import (
     CancelAllCommanded,
     CancelAllOrder,
+    ConfigureCommanded,
+    ConfigureOrder,
     CosignCommanded,
     CosignOrder,
     DrillCommanded,
@@ -29,14 +33,19 @@ from operations.events.commands import (
     FlattenOrder,
     HaltCommanded,
     HaltOrder,
+    ModeCommanded,
+    ModeOrder,
     ReleaseCommanded,
     ReleaseOrder,
     ResumeCommanded,
     ResumeOrder,
 )
-from operations.events.halts import DRILL_STRATEGY, Mode, Treatment
+from operations.events.halts import DRILL_STRATEGY, Treatment
+from operations.events.halts import Mode as HaltMode
 from operations.events.operations import RosterPublication, RosterPublished
 from operations.halt.state import Scope
+from operations.settings.catalogue import MODE, Mode
+from operations.settings.change import Change
 from operations.signing.message import Signer
 from operations.signing.roster import Roster
 
@@ -74,7 +83,7 @@ def person(settings: Settings, nats: Nats, key: Path | None) -> Person:
 def halt(
     actor: str,
     scope: Scope,
-    mode: Mode,
+    mode: HaltMode,
     reason: str,
     *,
     environment: Environment = "live",
@@ -171,6 +180,24 @@ def release(
     head = _head(issued_ns)
     data = ReleaseOrder(action_id=action_id, reason=_stated(reason), **head)
     return ReleaseCommanded(data=data, **_envelope(actor, action_id, head))
+
+
+def configure(
+    actor: str, change: Change, reason: str, issued_ns: int | None = None
+) -> ConfigureCommanded | ModeCommanded:
+    """Return the command that sets a value of a check. Raises Rejected without a reason."""
+    place, head = change.place, _head(issued_ns)
+    if not reason.strip():
+        raise Rejected("say why it changes: --reason TEXT")
+    envelope = _envelope(actor, place.setting, head) | {"fund_id": place.fund_id or None}
+    if place.name == MODE and change.value is not None:
+        mode = convert(change.value, Mode)
+        order = ModeOrder(check=place.check, mode=mode, reason=reason, **head)
+        return ModeCommanded(data=order, **envelope)
+    data = ConfigureOrder(
+        check=place.check, setting=place.name, value=change.value, reason=reason, **head
+    )
+    return ConfigureCommanded(data=data, **envelope)
 
 
 def drill(actor: str, reason: str, issued_ns: int | None = None) -> DrillCommanded:

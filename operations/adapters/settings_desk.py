@@ -85,8 +85,9 @@ class SettingsDesk:
         self.said[event.event_id] = event
         if isinstance(event, ConfigChanged):
             self.book.take(event, sequence)
-        if isinstance(event, FindingCleared):
-            self.outage = None
+        if isinstance(event, FindingCleared) and self.outage is not None:
+            over = event.data.episode == self.outage.data.episode
+            self.outage = None if over else self.outage
         if isinstance(event, FindingRaised) and _kind(event) == answers.OUTAGE:
             self.outage = event
 

@@ -27,6 +27,7 @@ class VaultWatch:
         self.problem = "Vault was not asked yet"
         self.answered_ns = 0  # when it answered last
         self.refused: dict[str, str] = {}  # what of it cannot hold, by path
+        self._known = False  # whether the stream has anything from Vault
         self._vault = vault
         self._failed = 0
         self._secrets: Sequence[Secret] | None = None
@@ -45,13 +46,14 @@ class VaultWatch:
 
     async def apply(self, desk: SettingsDesk, keeper: SettingsKeeper) -> None:
         """Say in the stream what Vault changed, or that it is silent. Raises Retryable."""
+        self._known = any(True for _ in desk.book.entries("vault"))
         if self._failed >= LOOKS and desk.outage is None:
             last = rfc3339(self.answered_ns) if self.answered_ns else ""
             await keeper.say(answers.silent(self.problem, last, now_ns()))
-        if self.problem or self._secrets is None:
-            return
-        if desk.outage is not None:
+        if not self.problem and desk.outage is not None:
             await keeper.say(answers.answers_again(desk.outage, now_ns()))
+        if self._secrets is None:
+            return
         secrets, self._secrets = self._secrets, None
         self.refused = {}
         for secret in secrets:
@@ -85,6 +87,8 @@ class VaultWatch:
     def words(self) -> str:
         """Say in one line how it is, with the age of what holds in an outage."""
         if self.problem:
+            if not self._known:
+                return f"{self.problem}; nothing that it holds was ever known, and the others hold"
             if not self.answered_ns:
                 return f"{self.problem}; no answer since this start, the last settings hold"
             age = (now_ns() - self.answered_ns) // NANOSECONDS

@@ -18,14 +18,18 @@ def write_table(rows: Sequence[Mapping[str, Any]], styles: Mapping[str, str] | N
     `styles` maps a text in a cell to its colour. Nothing in a cell reaches the terminal as a
     command. Prints nothing without rows.
     """
-    if not rows:
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for name in rows[0]:
-        table.add_column(name.replace("_", " "), overflow="fold", vertical="top")
+    if rows:
+        show(table(rows, styles))
+
+
+def table(rows: Sequence[Mapping[str, Any]], styles: Mapping[str, str] | None = None) -> Table:
+    """Return the same as something that rich can draw; without rows an empty table."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for name in rows[0] if rows else ():
+        drawn.add_column(name.replace("_", " "), overflow="fold", vertical="top")
     for row in rows:
-        table.add_row(*(_cell(row[name], styles or {}) for name in rows[0]))
-    show(table)
+        drawn.add_row(*(_cell(row[name], styles or {}) for name in rows[0]))
+    return drawn
 
 
 def show(what: RenderableType) -> None:

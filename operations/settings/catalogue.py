@@ -1,8 +1,8 @@
 """What can be set, with its type, its range and the direction in which it gets looser.
 
 Made from Structs: each check has one, whose fields are its settings with their defaults. Beside
-them every check has a mode. A field says what makes it looser with `Meta(extra=LOOSER_HIGHER)` or
-`LOOSER_LOWER`; for a field that says nothing every change counts as looser.
+them every check has a mode. A field says what lets more pass by `LOOSER_HIGHER` or `LOOSER_LOWER`
+in its `Annotated`; for one that says nothing every change counts as looser.
 """
 
 import difflib
@@ -20,8 +20,8 @@ Mode = Literal["off", "observe", "act"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 MODE = "mode"
 DEFAULT_MODE: Mode = "observe"
-LOOSER_HIGHER = {"looser": "higher"}
-LOOSER_LOWER = {"looser": "lower"}
+LOOSER_HIGHER = Meta(extra={"looser": "higher"})
+LOOSER_LOWER = Meta(extra={"looser": "lower"})
 _BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 

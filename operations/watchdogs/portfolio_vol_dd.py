@@ -13,6 +13,8 @@ from decimal import ROUND_DOWN, Decimal
 from itertools import pairwise
 from typing import Annotated, NamedTuple
 
+from msgspec import Meta
+
 from operations.checks import (
     EachEvent,
     Episode,
@@ -33,6 +35,7 @@ from operations.events.findings import Parameter
 from operations.events.portfolio import NavMarked
 from operations.events.positions import ExposureMarked
 from operations.events.registry import FundRegistered
+from operations.settings.catalogue import LOOSER_HIGHER
 from operations.statistics.volatility import RISKMETRICS_DAILY_DECAY, annualised, ewma_volatility
 
 NAME = "portfolio_vol_dd"
@@ -42,14 +45,20 @@ class VolatilityLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=
     """When a fund varies too much."""
 
     enter_multiple: Annotated[
-        float, doc("Volatility as a multiple of the fund's target from which it is a breach.")
+        float,
+        Meta(gt=0),
+        doc("Volatility as a multiple of the fund's target from which it is a breach."),
+        LOOSER_HIGHER,
     ] = 1.5
     exit_multiple: Annotated[
-        float, doc("Multiple of the target below which the breach is over.")
+        float,
+        Meta(gt=0),
+        doc("Multiple of the target below which the breach is over."),
+        LOOSER_HIGHER,
     ] = 1.2
-    minimum_returns: Annotated[int, doc("Daily returns below which the volatility is unknown.")] = (
-        20
-    )
+    minimum_returns: Annotated[
+        int, Meta(ge=2), doc("Daily returns below which the volatility is unknown."), LOOSER_HIGHER
+    ] = 20
 
 
 class Day(NamedTuple):

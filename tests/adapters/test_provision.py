@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from support import Database, NatsHandle
 
+from operations import config
 from operations.adapters import accounts, consumers, credentials, provision
-from operations.config import Settings
+from operations.config import Settings, Watchdogs
 from operations.errors import Corrupted, Rejected, Retryable
 from workers.servers import free_port
 
@@ -184,6 +185,15 @@ def test_a_worker_gets_its_own_credentials_and_no_others(tmp_path):
         text = json.dumps(credentials.worker_environment(settings, worker, 1))
         known = {name for name, secret in secrets.items() if secret in text}
         assert known == {f"nats-{worker}"} | ({f"postgres-{role}"} if role else set())
+
+
+@pytest.mark.unit
+def test_what_the_environment_says_of_checks_reaches_the_workers(tmp_path):
+    said = {"MTS_WATCHDOGS_VPIN_THRESHOLD": "0.5"}
+    settings = Settings(home=str(tmp_path), watchdogs=Watchdogs(environment=said))
+    credentials.ensure_secret(credentials.nats_secret_file(settings, "settings"))
+    environment = credentials.worker_environment(settings, "settings", 1)
+    assert config.load(environment).watchdogs.environment == said
 
 
 async def test_a_reader_on_this_machine_uses_the_socket_of_the_server(database: Database):

@@ -1,5 +1,7 @@
 """Does what Vault says become events, once, and does an outage change nothing but what is shown?"""
 
+import re
+
 import pytest
 from fake_vault import FakeVault
 from halting import Firm
@@ -86,6 +88,19 @@ async def _count(house, number):
     return len(await house.changes()) == number
 
 
+async def test_the_age_of_what_holds_grows_in_an_outage(house, vault):
+    vault.put(ALPHA, {"vpin.threshold": "0.6"}, actor="ann", reason="venue")
+    async with house.working() as worker:
+        await house.holds(("vpin.threshold", "alpha", "0.6", "ann", "venue"))
+        vault.stop()
+
+        def is_old() -> bool:
+            return int(re.search(r"the settings of (\d+) s ago hold", detail(worker))[1]) >= 2
+
+        await eventually(is_old, 15, "its age is shown")
+        assert worker.registry.get_sample_value("settings_vault_age_seconds") >= 2
+
+
 @pytest.mark.parametrize("how", ["stop", "seal", "revoke"])
 async def test_in_an_outage_the_last_settings_hold_and_their_age_is_shown(house, vault, how):
     vault.put(ALPHA, {"vpin.threshold": "0.6"}, actor="ann", reason="venue")
@@ -114,6 +129,19 @@ async def test_in_an_outage_the_last_settings_hold_and_their_age_is_shown(house,
         await shows(worker, "answered at")
         await eventually(lambda: _found(house, ["raised", "cleared"]), 15, "it is over")
         await house.holds(change)
+
+
+async def test_a_vault_that_never_answered_is_not_taken_for_one_without_settings(house, vault):
+    vault.sealed = True
+    async with house.working() as worker:
+        await shows(worker, "Vault is sealed")
+        assert "nothing that it holds was ever known" in detail(worker)
+        assert not worker.conditions.ready
+        vault.put(ALPHA, {"vpin.threshold": "0.6"}, actor="ann", reason="venue")
+        vault.sealed = False
+        await house.holds(("vpin.threshold", "alpha", "0.6", "ann", "venue"))
+        await shows(worker, "answered at")
+        await eventually(lambda: worker.conditions.ready, 15, "it is ready")
 
 
 async def _found(house, expected):

@@ -1,0 +1,107 @@
+"""Does `mts watchdogs` show how everything stands, and its report what was found?"""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from commands import Command, assert_harmless
+from halting import Firm, ready
+from support import eventually
+from volatile_fund import CALM, WILD, history
+
+from operations import watchdogs as known
+from operations.adapters import accounts
+from operations.config import Watch
+from operations.events.base import encode
+from operations.watchdogs.portfolio_vol_dd import NAME
+from workers import runtime, watchdogs
+
+pytestmark = pytest.mark.integration
+
+
+class House:
+    def __init__(self, nats_server, tmp_path):
+        self.firm = Firm(nats_server)
+        self.mts = Command(
+            tmp_path,
+            MTS_NATS_URL=nats_server.url,
+            MTS_NATS_USER="operator",
+            MTS_NATS_PASSWORD=nats_server.password("operator"),
+            MTS_NATS_INBOX=accounts.inbox("operator"),
+            MTS_AUDIT_ROSTER_FILE=str(self.firm.base.roster_path),
+            MTS_AUDIT_ROOT_KEY_FILE=str(self.firm.base.root_key_path),
+        )
+
+    async def publish(self, *events) -> None:
+        client = await self.firm.nats.connect("publisher")
+        try:
+            for event in events:
+                await client.jetstream().publish(event.subject, encode(event))
+        finally:
+            await client.close()
+
+    @asynccontextmanager
+    async def watched(self):
+        settings = msgspec.structs.replace(
+            self.firm.settings("watchdogs"), watch=Watch(snapshot_seconds=60.0)
+        )
+        worker = runtime.Runtime("watchdogs", settings)
+        task = asyncio.create_task(runtime._run_until_stopped(worker, watchdogs.run))
+        try:
+            await ready(worker)
+            yield worker
+        finally:
+            worker.stopping.set()
+            await asyncio.wait_for(task, 20)
+
+    async def run(self, *words, code=0):
+        said = await asyncio.to_thread(self.mts, *words)
+        assert said.code == code, said
+        return said.out or said.err
+
+
+@pytest.fixture
+def house(nats_server, tmp_path):
+    return House(nats_server, tmp_path)
+
+
+async def test_a_breach_is_on_the_board_and_in_the_report(house):
+    await house.publish(*history([CALM] * 40 + [WILD] * 8))
+    async with house.watched() as worker:
+        await eventually(lambda: "1 findings open" in worker.conditions.get("worker").detail)
+        found = json.loads(await house.run("watchdogs", "--output", "json", code=1))
+        shown = await house.run("watchdogs", "--check", NAME, code=1)
+        (row,) = [row for row in found if row["watchdog"] == NAME]
+        assert (row["unit"], row["state"], row["mode"]) == ("alpha", "breached", "observe")
+        assert row["statistic"] >= row["threshold"] > 0
+        assert "✗ breached" in shown
+        assert_harmless(shown)
+    report = json.loads(await house.run("watchdogs", "report", "--output", "json"))
+    (total,) = [each for each in report["watchdogs"] if each["watchdog"] == NAME]
+    assert (total["episodes"], total["open"], total["acted"], total["would_have_acted"]) == (
+        1, 1, 0, 1,
+    )  # fmt: skip
+    assert "reduce gross exposure" in await house.run("watchdogs", "report")
+
+
+async def test_where_no_process_speaks_every_watchdog_is_silent_and_that_is_no_success(house):
+    found = json.loads(await house.run("watchdogs", "--output", "json", code=1))
+    assert {row["watchdog"]: row["state"] for row in found} == {
+        one.name: "silent" for one in known.ALL
+    }
+
+
+async def test_a_name_that_is_none_is_refused_with_those_that_are(house):
+    said = await house.run("watchdogs", "--check", "vipn", code=2)
+    assert NAME in said
+
+
+async def test_a_board_that_no_watchdog_process_signed_is_not_shown(house):
+    async with house.firm.connected("watchdogs") as thief:
+        task = asyncio.create_task(house.run("watchdogs", "--output", "json", code=1))
+        while not task.done():
+            await thief.client.publish("ops.v1.watchdogs.board", b'{"process":"x"}')
+            await asyncio.wait({task}, timeout=0.2)
+        assert {row["state"] for row in json.loads(await task)} == {"silent"}
