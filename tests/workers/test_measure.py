@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 from halting import Firm, envelope, ready
+from http_stub import Stub
 from support import eventually
 
 from operations.adapters import stored
@@ -27,35 +28,6 @@ pytestmark = pytest.mark.integration
 POLLED = "mts.v1.operations.service.polled"
 MEASURED = "mts.v1.operations.database.measured"
 MAINTAINED = "mts.v1.operations.database.maintained"
-
-
-class Stub:
-    """A real HTTP service on loopback that answers as it is told."""
-
-    def __init__(self) -> None:
-        self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-        self.requests = []
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}/healthz"
-
-    async def _serve(self, reader, writer):
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            self.requests.append(await reader.readuntil(b"\r\n\r\n"))
-            if self.answer is None:
-                await asyncio.Event().wait()
-            writer.write(self.answer)
-            await writer.drain()
-        writer.close()
 
 
 class Plant:
@@ -123,28 +95,6 @@ async def test_a_service_is_polled_and_every_failure_and_change_is_said(plant):
             stub.answer = b"HTTP/1.1 200 OK\r\n\r\n"
             await plant.says(POLLED, lambda poll: poll.healthy and poll.status == 200)
         assert all(request.startswith(b"GET /healthz HTTP/1.1\r\n") for request in stub.requests)
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n", "redirects"),
-        (b"SSH-2.0-OpenSSH\r\n", "not an HTTP answer"),
-        (b"", "not an HTTP answer"),
-        (b"x" * 100_000, "limit"),
-        (None, "no answer in 300 ms"),
-    ],
-)
-async def test_whatever_a_service_answers_is_said_and_ends_nothing(plant, answer, reason):
-    async with Stub() as stub, Stub() as well:
-        stub.answer = answer
-        await plant.register("odd", stub.url, timeout_ms=300)
-        await plant.register("well", well.url)
-        async with plant.measured() as worker:
-            red = await plant.says(POLLED, lambda poll: not poll.healthy)
-            assert reason in red[0].data.reason
-            await plant.says(POLLED, lambda poll: poll.service == "well" and poll.healthy)
-            assert worker.conditions.ready
 
 
 async def test_nobody_can_aim_it_at_an_address_that_is_not_allowed(nats_server, database):
