@@ -49,9 +49,10 @@ test: lint types imports
 bench: install
 	$(BIN)/python bench/run.py
 
-# A million mutated payloads: do both readers of the one frozen rule agree?
+# A million mutated payloads each: do both readers of the frozen rule agree, and both of market data?
 fuzz: install
 	$(BIN)/python bench/fuzz_identity.py
+	$(BIN)/python bench/fuzz_market.py
 
 demo: install
 	$(BIN)/mts demo

@@ -14,6 +14,7 @@ import rig
 import sealing
 import verifying
 import vpin
+import watch_day
 from rich.console import Console
 from rich.table import Table
 from rig import Row
@@ -25,6 +26,7 @@ PARTS = {
     "fleet": fleet.measure,
     "halting": halting.measure,
     "vpin": vpin.measure,
+    "watch_day": watch_day.measure,
     "gate": gate.measure,
     "boot": boot.measure,
 }

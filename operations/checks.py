@@ -181,9 +181,9 @@ class Episode(Struct, frozen=True):
     finding: Finding
 
 
+Canary = Callable[[int, str], Iterable[Event]]
 Looks = Callable[[Sequence[Stored], Mapping[str, Sequence[Row]]], Iterable[Look]]
 Inspect = Callable[[Sequence[Any], Look, Any, Episode | None], Verdict]
-Canary = Callable[[int, str], Iterable[Event]]
 
 
 def no_looks(_batch: Sequence[Stored], _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
@@ -204,9 +204,10 @@ class Watchdog(Struct, frozen=True, kw_only=True):
     strategy_id; the others are the fields of `row`, in order; it is ordered by look, unit and
     whatever gives the rows one order. Its parameters are none: limits are applied by `inspect`.
     With `every_seconds` there is also a look at each multiple of that time since 1970, as soon as
-    the stream has passed it by `lateness_seconds`. `feeds` names the feeds that a unit depends on:
-    while one of them is at fault, the unit is unknown. `canary(now_ns, run_id)` makes a small case
-    of the environment `canary`, with the run_id in its ids, that the watchdog has to find.
+    the stream has passed it by `lateness_seconds`. `feeds` names the feeds that a unit depends on,
+    each by its name or the beginning of a path: while one of them is at fault, the unit is unknown.
+    `canary` makes, for a time and the id of a run, a small case that must be found: events of the
+    environment "canary" whose ids hold that id.
     """
 
     name: str

@@ -4,6 +4,7 @@ import os
 import time
 import uuid
 from datetime import UTC, datetime
+from functools import lru_cache
 
 NANOSECONDS = 1_000_000_000
 
@@ -34,6 +35,7 @@ def rfc3339(timestamp_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
 
 
+@lru_cache(maxsize=8192)
 def parse_rfc3339(text: str) -> int:
     """Read RFC 3339 with 0 to 9 fractional digits and any offset as nanoseconds since 1970.
 
@@ -43,7 +45,13 @@ def parse_rfc3339(text: str) -> int:
     digits = len(rest) - len(rest.lstrip("0123456789"))
     if dot and not 1 <= digits <= 9:
         raise ValueError(f"{text!r} is not an RFC 3339 time with 1 to 9 fractional digits")
-    moment = datetime.fromisoformat(whole + rest[digits:])
+    return _whole_ns(whole + rest[digits:]) + int(rest[:digits].ljust(9, "0") or 0)
+
+
+@lru_cache(maxsize=4096)
+def _whole_ns(text: str) -> int:
+    """Read a time without a fraction; events that come together share their second."""
+    moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset from UTC; end it with Z")
-    return int(moment.timestamp()) * NANOSECONDS + int(rest[:digits].ljust(9, "0") or 0)
+    return int(moment.timestamp()) * NANOSECONDS

@@ -9,20 +9,30 @@ stands: the limits of funds have layers of their own (docs/configuration.md).
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
 
+from operations.alert_settings import (
+    KNOWN_NAMES,
+    Alerts,
+    Apprise,
+    Email,
+    Notion,
+    Pagerduty,
+    Slack,
+    Telegram,
+    Webhook,
+)
 from operations.errors import Rejected
+from operations.process_settings import Http, Images, Log, Measure, Paper
+from operations.sections import Section
+from operations.sections import doc as _doc
 
 PREFIX = "MTS_"
 WATCHDOGS = "MTS_WATCHDOGS_"  # settings of checks: MTS_WATCHDOGS_VPIN_THRESHOLD
-
-
-def _doc(text: str) -> Meta:
-    return Meta(description=text)
 
 
 def default_home() -> str:
@@ -31,10 +41,6 @@ def default_home() -> str:
         return "/var/lib/mts1b-operations"
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return str(Path(state) / "mts1b-operations")
-
-
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A group of settings."""
 
 
 class Nats(Section, frozen=True, kw_only=True):
@@ -173,74 +179,6 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
 
 
-class Paper(Section, frozen=True, kw_only=True):
-    """A paper order system: a simulated one that trades in memory and obeys halts for real."""
-
-    oms_id: Annotated[str, _doc("Which order system this process is.")] = "oms-1"
-    mode: Annotated[
-        Literal["normal", "slow", "deaf"],
-        _doc("slow: the venue answers late; deaf: it hears halts from the stream only."),
-    ] = "normal"
-    seed: Annotated[int, _doc("Another seed gives other quotes and orders.")] = 7
-    runaway: Annotated[str, _doc("Strategy that buys without end; empty means none.")] = ""
-    runaway_step: Annotated[int, _doc("Step from which it does.")] = 0
-    step_ms: Annotated[int, _doc("Time between steps of the market, in milliseconds.")] = 50
-    venue_ms: Annotated[
-        int, _doc("Time that a message to or from the venue takes, in milliseconds.")
-    ] = 2
-    slow_ms: Annotated[int, _doc("The same in mode slow.")] = 1500
-    dir: Annotated[
-        str, _doc("What it sent and what it obeyed; empty means <home>/paper/<oms_id>.")
-    ] = ""
-
-
-class Measure(Section, frozen=True, kw_only=True):
-    """What the measuring process asks, and how often."""
-
-    allowed: Annotated[
-        str,
-        _doc("HOST:PORT of services that may be polled, with commas between; * is any port."),
-    ] = "127.0.0.1:*,localhost:*,[::1]:*"
-    database_seconds: Annotated[float, _doc("Time between measurements of the database.")] = 60.0
-    statement_seconds: Annotated[
-        float, _doc("Time between looks at the statements that run in the database.")
-    ] = 2.0
-
-
-class Http(Section, frozen=True, kw_only=True):
-    """Health and metrics of each process."""
-
-    host: Annotated[str, _doc("Address that /livez, /readyz, /healthz and /metrics listen on.")] = (
-        "127.0.0.1"
-    )
-    port: Annotated[
-        int, _doc("Port of the supervisor; worker number n of the fleet listens on port + n.")
-    ] = 18300
-    advertised: Annotated[
-        str,
-        _doc("HOST or HOST:PORT where `mts status` asks; empty means the host and port above."),
-    ] = ""
-
-
-class Log(Section, frozen=True, kw_only=True):
-    """What the processes write about themselves."""
-
-    format: Annotated[Literal["console", "json"], _doc("How a line looks.")] = "console"
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], _doc("The least important line written.")
-    ] = "info"
-    max_mb: Annotated[int, _doc("Size in MB at which a log file is rotated.")] = 50
-    keep: Annotated[int, _doc("Rotated log files that are kept.")] = 10
-
-
-class Images(Section, frozen=True, kw_only=True):
-    """Container images for compose.yaml and the `containers` tests."""
-
-    nats: Annotated[str, _doc("NATS server image.")] = "nats:2.15-alpine"
-    postgres: Annotated[str, _doc("Postgres image.")] = "postgres:18"
-    operations: Annotated[str, _doc("Our own image.")] = "mts1b-operations:latest"
-
-
 class Settings(Section, frozen=True, kw_only=True):
     """All settings of one process."""
 
@@ -269,6 +207,14 @@ class Settings(Section, frozen=True, kw_only=True):
     log: Log = Log()
     images: Images = Images()
     watchdogs: Watchdogs = Watchdogs()
+    alerts: Alerts = Alerts()
+    telegram: Telegram = Telegram()
+    slack: Slack = Slack()
+    pagerduty: Pagerduty = Pagerduty()
+    email: Email = Email()
+    webhook: Webhook = Webhook()
+    notion: Notion = Notion()
+    apprise: Apprise = Apprise()
 
     def path(self, *parts: str) -> Path:
         """Return a place below the data folder."""
@@ -333,6 +279,7 @@ class Setting(NamedTuple):
     variable: str
     default: Any
     description: str
+    secret: bool = False
 
 
 def catalogue() -> Iterator[Setting]:
@@ -349,10 +296,11 @@ def _section_settings(section: str, struct: type[Struct]) -> Iterator[Setting]:
             continue
         if hint is Watchdogs:
             continue
-        description = next(meta.description for meta in get_args(hint) if isinstance(meta, Meta))
+        meta = next(each for each in get_args(hint) if isinstance(each, Meta))
         variable = PREFIX + "_".join(filter(None, (section, info.name))).upper()
         default = default_home() if info.name == "home" else info.default
-        yield Setting(section, info.name, variable, default, description or "")
+        secret = bool((meta.extra or {}).get("secret"))
+        yield Setting(section, info.name, variable, default, meta.description or "", secret)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -371,6 +319,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         file=_watchdogs(tree.pop("watchdogs", {}), file),
         environment={name: value for name, value in environ.items() if name.startswith(WATCHDOGS)},
     )
+    known = {f"{PREFIX}{name}": environ[name] for name in KNOWN_NAMES if environ.get(name)}
+    environ = known | dict(environ)
     for name, value in environ.items():
         if name in variables:
             setting = variables[name]
@@ -424,6 +374,10 @@ def secret(value: str, file: str) -> str:
 
 
 def subprocess_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with its own MTS_ settings replaced by the given ones."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    """Return this process's environment with its own settings replaced by the given ones."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(PREFIX) and name not in KNOWN_NAMES
+    }
     return kept | dict(settings)

@@ -32,6 +32,7 @@ from operations.adapters.oms_fold import ROSTER, Fold
 from operations.adapters.oms_link import BusClock, Outbox
 from operations.adapters.oms_memory import MemoryFile
 from operations.adapters.sentinel import Sentinel
+from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
 from operations.adapters.wire import WireClient
 from operations.audit.chain import Delivery
@@ -109,14 +110,14 @@ class Oms:
     `problem` says in words why the bus is not used at the moment; empty while it is.
     """
 
-    def __init__(self, configuration: OmsConfig, system: OrderSystem) -> None:
+    def __init__(self, configuration: OmsConfig, system: OrderSystem, at: Step = onward) -> None:
         """Read memory and roster. Raises Corrupted, Denied or Rejected when one cannot be used."""
         self.problem = "not started"
         oms_id = configuration.oms_id
         signer = Signer(configuration.key, configuration.origin, configuration.environment)
         self.gate = Gate(oms_id, monotonic_ns)
         self._configuration = configuration
-        self._memory = MemoryFile(configuration.folder / "oms.json")
+        self._memory = MemoryFile(configuration.folder / "oms.json", at)
         self._watch = RosterWatch(
             configuration.root,
             configuration.environment,
@@ -308,7 +309,6 @@ class Oms:
         next_report_ns = 0
         while True:
             now = monotonic_ns()
-            self._files.turn()
             self._fold.turn(now)
             self._protect(now)
             if now >= next_report_ns:
@@ -316,6 +316,8 @@ class Oms:
                 if self._watch.refresh():
                     self._fold.reconsider()
                 await self._say_report()
+            # Last, so that it is remembered before a report names it and others take it up.
+            self._files.turn()
             await asyncio.sleep(TURN_SECONDS)
 
     def _protect(self, now: int) -> None:

@@ -15,11 +15,25 @@ class Span(NamedTuple):
     closes_ns: int
 
 
+class Covered(NamedTuple):
+    """The days that a calendar speaks of, in its zone."""
+
+    first_day: str
+    last_day: str
+    zone: ZoneInfo
+
+    def covers(self, at_ns: int) -> bool:
+        """Whether a moment, in ns since 1970, is on one of the days."""
+        day = datetime.fromtimestamp(at_ns // NANOSECONDS, self.zone).date().isoformat()
+        return self.first_day <= day <= self.last_day
+
+
 class Sessions:
     """The sessions of every calendar; a later one replaces the days that it covers."""
 
     def __init__(self) -> None:
         self._days: dict[str, dict[str, Span]] = {}
+        self._covered: dict[str, list[Covered]] = {}
 
     def take(self, found: Calendar) -> None:
         """Take a calendar; one whose zone or times do not exist opens nothing."""
@@ -30,6 +44,8 @@ class Sessions:
         try:
             zone = ZoneInfo(found.zone)
             kept |= {each.day: _span(each, zone) for each in found.sessions}
+            covered = Covered(found.first_day, found.last_day, zone)
+            self._covered.setdefault(found.calendar_id, []).append(covered)
         except (ValueError, OSError, KeyError):
             pass
         self._days[found.calendar_id] = kept
@@ -42,6 +58,12 @@ class Sessions:
             if span.opens_ns <= at_ns < span.closes_ns:
                 return span.opens_ns
         return None
+
+    def is_closed(self, calendar_id: str | None, at_ns: int) -> bool:
+        """Whether a calendar says that there is no session now; what no calendar covers is open."""
+        if calendar_id is None or self.opened_ns(calendar_id, at_ns) is not None:
+            return False
+        return any(each.covers(at_ns) for each in self._covered.get(calendar_id, ()))
 
 
 def _span(session: Session, zone: ZoneInfo) -> Span:

@@ -52,7 +52,7 @@ class Floor:
         self.settings: Settings = nats.settings
         self.home = Path(self.settings.home)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._started: dict[str, tuple[str, dict[str, str]]] = {}
+        self._started: dict[str, tuple[Sequence[str], dict[str, str]]] = {}
         roster_files.ensure_development(self.settings)
 
     # Processes.
@@ -64,13 +64,13 @@ class Floor:
             "MTS_HALT_INSTANCE": str(instance),
             "MTS_HALT_JOURNAL_DIR": str(self.home / f"halts-{instance}"),
         }
-        self._start(f"halt-{instance}", "halt", environment | more)
+        self._start(f"halt-{instance}", ("-m", "workers", "halt"), environment | more)
 
-    def start_oms(self, oms_id: str = "oms-1", module: str = "paper_oms", **more: str) -> None:
-        """Start a paper order system, or the enforcer; `more` are settings like MTS_PAPER_MODE."""
+    def start_oms(self, oms_id: str = "oms-1", *program: str, **more: str) -> None:
+        """Start a paper order system, or another `program` as it; `more` are settings for it."""
         environment = credentials.order_system_environment(self.settings, oms_id, free_port())
         environment |= {"MTS_PAPER_OMS_ID": oms_id, "MTS_PAPER_SEED": "7"}
-        self._start(oms_id, module, environment | more)
+        self._start(oms_id, program or ("-m", "workers", "paper_oms"), environment | more)
 
     def start_all(self, **more: str) -> None:
         """Start one halt worker and three order systems."""
@@ -78,11 +78,11 @@ class Floor:
         for oms_id in OMS_IDS:
             self.start_oms(oms_id, **more)
 
-    def _start(self, name: str, module: str, environment: dict[str, str]) -> None:
-        self._started[name] = module, environment
+    def _start(self, name: str, program: Sequence[str], environment: dict[str, str]) -> None:
+        self._started[name] = program, environment
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-P", "-m", "workers", module],
+                [sys.executable, "-P", *program],
                 env=subprocess_environment(environment),
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -231,9 +231,12 @@ class Floor:
 
     def opened(self, oms_id: str, since_ns: int, until_ns: int) -> list[str]:
         """Return the orders that an order system sent meanwhile and that could open a position."""
-        return History([], {oms_id: list(read_tape(self.tape(oms_id)))}).opened(
-            oms_id, since_ns, until_ns
-        )
+        return self.history_of(oms_id).opened(oms_id, since_ns, until_ns)
+
+    def history_of(self, oms_id: str) -> History:
+        """Return what an order system has sent so far, by its tape alone."""
+        path = self.tape(oms_id)
+        return History([], {oms_id: list(read_tape(path)) if path.exists() else []})
 
     async def opens(self, oms_id: str, seconds: float = SECONDS) -> None:
         """Wait until an order system sends orders that open positions, from now on."""

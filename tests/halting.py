@@ -17,7 +17,7 @@ from support import NatsHandle, eventually
 
 from operations.adapters import accounts, judge, roster_files, stored, wire
 from operations.clock import NANOSECONDS, new_event_id, now_ns, rfc3339
-from operations.config import Halt, Http, Nats, Settings, subprocess_environment
+from operations.config import Halt, Nats, Settings, subprocess_environment
 from operations.errors import Denied, Rejected
 from operations.events.base import Event, encode
 from operations.events.commands import (
@@ -29,6 +29,7 @@ from operations.events.commands import (
     ResumeOrder,
 )
 from operations.events.findings import Finding, FindingRaised, Parameter
+from operations.process_settings import Http
 from operations.signing.message import HEADER, Signer
 from workers import halt, runtime
 from workers.servers import free_port

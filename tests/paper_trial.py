@@ -4,6 +4,7 @@ from pathlib import Path
 
 from halted import opened_gate
 
+from operations.adapters.steps import Step, onward
 from operations.halt.gate import Gate
 from operations.simulation.order_flow import Wish, seats
 from operations.simulation.venue import Quote
@@ -25,11 +26,11 @@ class Trial:
         self.gate = Gate("oms-1", lambda: self.now)
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, at: Step = onward) -> None:
         self.runs += 1
         halts = self.gate.halts
         self.gate = opened_gate("oms-1", lambda: self.now, halts)
-        self.desk = Desk("oms-1", f"r{self.runs}", Tape(self.folder), self.gate)
+        self.desk = Desk("oms-1", f"r{self.runs}", Tape(self.folder), self.gate, at)
         self.desk.restore(self.now, self.venue_ns, self.venue_ns)
 
     def pass_time(self, steps: int = 1) -> None:

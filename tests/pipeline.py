@@ -20,7 +20,8 @@ from support import Database, NatsHandle, eventually
 
 from operations.adapters import accounts, credentials, provision
 from operations.adapters.ledger import head
-from operations.config import Audit, Http, Nats, Postgres, Settings
+from operations.config import Audit, Nats, Postgres, Settings
+from operations.process_settings import Http
 from workers import runtime
 from workers.servers import free_port
 

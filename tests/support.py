@@ -27,7 +27,8 @@ from nats.aio.client import Client
 
 from operations.adapters import accounts, credentials, fleet_files, provision
 from operations.cli.fleet import ask
-from operations.config import Http, Log, Nats, Postgres, Settings, subprocess_environment
+from operations.config import Nats, Postgres, Settings, subprocess_environment
+from operations.process_settings import Http, Log
 from workers import WORKERS
 from workers.nats_server import NatsServer
 from workers.postgres_server import PostgresServer

@@ -10,9 +10,11 @@ import pytest
 
 from operations import watchdogs
 from operations.actions import due
+from operations.adapters import alert_desk
 from operations.cli import app, cmd, reference
 from operations.events.halts import HaltReason
 from operations.halt import board, policy
+from operations.notifications import message
 from operations.signing import roles
 from workers import WORKERS
 
@@ -47,6 +49,11 @@ PROGRAMS = {
     **{place.partition(":")[0]: f"mts {name}" for name, place in app.COMMANDS},
     **{f"workers.{worker}": "python -m workers " + worker for worker in WORKERS},
 }
+# What docs/alerts.md leads to: the checks of workers and order systems, and two commands.
+ALERT_PAGES = {
+    "nats", "notifications", "own_records", "order_system", "halt", "cmd_acknowledge",
+    "cmd_silence",
+}  # fmt: skip
 # Folders of tests that belong to no one package.
 STORIES = {"stories", "containers"}
 
@@ -193,8 +200,18 @@ def test_every_reason_of_a_halt_and_every_command_of_people_has_a_runbook():
         assert f"runbooks/{name}.md" in configuration
         wanted.add(name)
     checks = {rule for rule in policy.RULES if (folder / f"{rule}.md").exists()}
-    checks |= {watchdog.name for watchdog in watchdogs.ALL}
-    assert {file.stem for file in folder.glob("*.md")} <= wanted | checks
+    checks |= {one.name for one in watchdogs.ALL}
+    assert {file.stem for file in folder.glob("*.md")} <= wanted | checks | ALERT_PAGES
+
+
+def test_the_page_of_alerts_leads_to_the_runbooks_of_what_has_no_other():
+    folder, page = ROOT / "docs" / "runbooks", (ROOT / "docs" / "alerts.md").read_text()
+    for check in (*WORKERS, "oms_oms-1", alert_desk.NATS, alert_desk.CHANNEL):
+        assert (folder / f"{message.page_of(check)}.md").exists(), f"no runbook for {check}"
+    for name in ALERT_PAGES:
+        text = (folder / f"{name}.md").read_text()
+        assert len(text.splitlines()) <= LONGEST_RUNBOOK, f"{name} is too long to read at night"
+        assert f"runbooks/{name}.md" in page, f"docs/alerts.md does not lead to {name}"
 
 
 def test_every_pitfall_has_its_tests_and_every_test_of_a_pitfall_is_in_its_row():

@@ -2,5 +2,5 @@
 
 WORKERS = (
     "audit", "checkpoint", "projection", "evidence", "limits", "measure", "settings", "actions",
-    "halt", "watchdogs",
+    "halt", "watchdogs", "notifications",
 )  # fmt: skip

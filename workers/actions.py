@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from operations.actions.due import KIND, KINDS
 from operations.adapters import accounts, judge, service_bus, stream, wire
 from operations.adapters.action_watch import ActionWatch, known_names
-from operations.adapters.ledger import Step, onward
 from operations.adapters.publisher import Acknowledgement, Publisher
+from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
 from operations.clock import now_ns
 from operations.config import Settings

@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from operations.adapters import adoption_judge, continuity, keyfiles, ledger, stream, wire
 from operations.adapters.continuity import StreamChanged
-from operations.adapters.ledger import SealerLedger, Step, onward
+from operations.adapters.ledger import SealerLedger
 from operations.adapters.sealer import Committed, Sealer
+from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
 from operations.audit import chain
 from operations.audit.chain import Head, Tail

@@ -18,7 +18,7 @@ from operations.adapters.halt_decider import HaltDecider
 from operations.adapters.halt_journal import HaltJournal
 from operations.adapters.halt_pulse import Pulse
 from operations.adapters.judge import Received
-from operations.adapters.ledger import Step, onward
+from operations.adapters.steps import Step, onward
 from operations.adapters.wire import WireClient
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.errors import Rejected, Retryable

@@ -7,8 +7,8 @@ that history lack in the stream; only then it is ready. Halting is the halt work
 from prometheus_client import CollectorRegistry, Gauge
 
 from operations.adapters import accounts, judge, service_bus, stream, wire
-from operations.adapters.ledger import Step, onward
 from operations.adapters.limit_watch import LimitWatch
+from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
 from operations.clock import now_ns
 from operations.config import Settings

@@ -18,7 +18,8 @@ from structlog.typing import Processor
 
 from operations.adapters.fleet_files import LOG_PATTERN
 from operations.clock import NANOSECONDS, now_ns, rfc3339
-from operations.config import Log, Settings
+from operations.config import Settings
+from operations.process_settings import Log
 
 MEGABYTE = 1_000_000
 FLEET = "fleet"  # the source of what the supervisor says

@@ -8,6 +8,7 @@ exits of a flatten. Nothing is sent twice, because what was sent is known.
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
+from operations.adapters.steps import Step, onward
 from operations.events.orders import CancelReason
 from operations.halt.book import Order as GateOrder
 from operations.halt.gate import Gate
@@ -38,13 +39,14 @@ from workers.paper_tape import (
 class Desk:
     """The orders and positions of one order system. Call `look` first whenever time has passed."""
 
-    def __init__(self, oms_id: str, run: str, tape: Tape, gate: Gate) -> None:
+    def __init__(self, oms_id: str, run: str, tape: Tape, gate: Gate, at: Step = onward) -> None:
         self._state = PaperState(oms_id)
         self.scribe = self._state.scribe
         self._prefix = f"{oms_id}.{run}"
         self._count = 0
         self._tape = tape
         self._gate = gate
+        self._at = at
         self._now = 0
 
     @property
@@ -87,11 +89,14 @@ class Desk:
         for line in self._tape.read():
             self._state.answers(line.at_ns)
             self._state.apply(line)
-        self._state.go_live(self._gate)
-        self.look(now_ns)
-        self._write(Started(at_ns=self._now, request_ns=request_ns, answer_ns=answer_ns))
+        self._now = max(now_ns, self._tape.last_ns)
+        self._state.answers(self._now)
+        # Before the gate hears of them: an exit among them has to be asked for again.
         for order in [each for each in self.orders.values() if each.stage == "queued"]:
             self._drop(order, Canceling("risk"))
+        self._state.go_live(self._gate)
+        self._write(Started(at_ns=self._now, request_ns=request_ns, answer_ns=answer_ns))
+        self.look(now_ns)
         for _ in range(self._state.published):
             self.scribe.events.popleft()
 
@@ -171,7 +176,7 @@ class Desk:
         return len(found)
 
     def exit(self, order: GateOrder) -> Denial | None:
-        """Close a position under a halt; the same order again changes nothing, ever.
+        """Close a position under a halt; once it was sent, the same order changes nothing, ever.
 
         Returns why the gate refused it, None when it did not.
         """
@@ -187,9 +192,7 @@ class Desk:
         denial = self._accept(
             ticket, order.strategy_id, order.fund_id, at_venue=True, exit_of=order.exit_of
         )
-        if denial is None:
-            self._send(self.orders[order.order_id])
-        return denial
+        return denial or self._send(self.orders[order.order_id])
 
     def is_flat(self, account_ids: Iterable[str]) -> bool:
         """Whether the venue itself has no order and no position of these accounts."""
@@ -234,12 +237,13 @@ class Desk:
         self._write(wanted)
         return None
 
-    def _send(self, order: PaperOrder) -> None:
+    def _send(self, order: PaperOrder) -> Denial | None:
         line = Sent(at_ns=self._now, order_id=order.order_id)
         verdict = self._gate.check_and_send(order.gate_order(), lambda: self._write(line))
         if isinstance(verdict, Denial):
             self._refuse(order, verdict)
             self._drop(order, Canceling("halt" if verdict.halt_id else "risk", verdict.halt_id))
+        return verdict
 
     def _amend(self, order: PaperOrder, size: int, limit_cents: int | None) -> Denial | None:
         if order.stage != "working" or order.amend or order.limit_cents is None:
@@ -300,8 +304,22 @@ class Desk:
         return self._gate.halts.over(wanted.strategy_id, wanted.fund_id)[0].halt_id
 
     def _write(self, line: AnyLine) -> None:
+        step = self._step(line)
+        self._at(f"before {step}")
         self._tape.write(line)
+        self._at(f"after {step}")
         self._state.apply(line)
+
+    def _step(self, line: AnyLine) -> str:
+        """Name a line: what it does, to an exit or another order, and for which reason."""
+        order = self.orders.get(getattr(line, "order_id", ""))
+        wanted = line if isinstance(line, Wanted) else order.wanted if order else None
+        words = (
+            str(line.__struct_config__.tag),
+            "exit" if wanted and wanted.exit_of else "",
+            getattr(line, "reason", ""),
+        )
+        return " ".join(word for word in words if word)
 
 
 def _wakes(ticket: Ticket, quote: Quote) -> bool:

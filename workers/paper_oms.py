@@ -12,6 +12,7 @@ from operations import oms as library
 from operations.adapters import service_bus
 from operations.adapters.oms_cancels import OrderSystem, Progress
 from operations.adapters.publisher import BufferFull, Publisher
+from operations.adapters.steps import Step, onward
 from operations.clock import now_ns
 from operations.config import Settings
 from operations.events.actions import ActionRequest
@@ -98,7 +99,7 @@ class Trading:
             self._desk.mark_published(self._handed)
 
 
-async def run(runtime: Runtime) -> None:
+async def run(runtime: Runtime, at: Step = onward) -> None:
     """Trade and obey until the process is asked to stop."""
     settings = runtime.settings
     paper = settings.paper
@@ -107,8 +108,8 @@ async def run(runtime: Runtime) -> None:
     configuration = library.configured(
         settings, paper.oms_id, settings.paper_path, hear=paper.mode != "deaf"
     )
-    oms = Oms(configuration, system)
-    system.desk = Desk(paper.oms_id, secrets.token_hex(4), tape, oms.gate)
+    oms = Oms(configuration, system, at)
+    system.desk = Desk(paper.oms_id, secrets.token_hex(4), tape, oms.gate, at)
     system.actions = PaperActions(paper.oms_id, system.desk, oms.gate.registry)
     system.desk.restore(now_ns(), venue_ns, venue_ns)
     publisher = Publisher(service_bus.access(settings), actor=paper.oms_id)

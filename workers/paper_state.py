@@ -37,7 +37,7 @@ class PaperState:
     def __init__(self, oms_id: str) -> None:
         self.orders: dict[str, PaperOrder] = {}  # those that have not ended
         self.positions: dict[tuple[str, str], int] = {}  # by account and symbol
-        self.exits: set[str] = set()  # ids of orders of a flatten, also of those that have ended
+        self.exits: set[str] = set()  # ids of exits that were sent, also of those that have ended
         self.capped: dict[str, Capped] = {}  # the actions in force
         self.mids: dict[str, Decimal] = {}  # the middle of the newest quote, in cents
         self.published = 0
@@ -58,8 +58,6 @@ class PaperState:
         """Fold one line."""
         if isinstance(line, Wanted):
             order = self.orders[line.ticket.order_id] = new_order(line)
-            if line.exit_of:
-                self.exits.add(order.order_id)
             self.scribe.submitted(order, line.at_ns)
         elif isinstance(line, Quoted):
             for quote in line.quotes:
@@ -86,6 +84,8 @@ class PaperState:
             if not order.wanted.at_venue:
                 ticket = replace(ticket, stop_cents=None)
             order.stage = "sent"
+            if order.wanted.exit_of:
+                self.exits.add(order.order_id)
             self.venue.submit(ticket, line.at_ns)
         elif isinstance(line, AmendSent):
             order.amend = (line.quantity, line.limit_cents)

@@ -12,10 +12,10 @@ from contextlib import suppress
 from prometheus_client import CollectorRegistry, Gauge
 
 from operations.adapters import accounts, judge, service_bus, settable, stream, wire
-from operations.adapters.ledger import Step, onward
 from operations.adapters.settings_bucket import Bucket
 from operations.adapters.settings_desk import SettingsDesk
 from operations.adapters.settings_keeper import SettingsKeeper
+from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
 from operations.adapters.vault import Vault
 from operations.adapters.vault_watch import VaultWatch

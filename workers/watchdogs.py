@@ -11,8 +11,8 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from operations.adapters import accounts, judge, service_bus, stream, watch_board, watch_parts, wire
-from operations.adapters.ledger import Step, onward
 from operations.adapters.publisher import Publisher
+from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
 from operations.adapters.watch import Watch
 from operations.adapters.watch_board import Board
@@ -105,7 +105,8 @@ class Kept:
         self._saved_ns = monotonic_ns()
         self._seconds = Histogram(
             "watchdog_look_seconds",
-            "Time to fold a batch of events and to judge what it made due",
+            "Time for all looks of one watchdog that one batch of events made due",
+            ["watchdog"],
             buckets=(0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
             registry=registry,
         )
@@ -126,18 +127,19 @@ class Kept:
             folder = settings.watch_path
             judging = judge.for_service(settings, folder / "roster.json")
             funds = watch_parts.named(settings.watch.funds)
-            build = partial(watch_parts.parts, settings)
+            build = partial(watch_parts.parts, settings, self._note_look)
             watch = Watch(judging, build, stream_created_ns, funds)
             watch.load(folder)
             self._watch, self._stream_created_ns = watch, stream_created_ns
         return self._watch
 
+    def _note_look(self, name: str, took_ns: int) -> None:
+        self._seconds.labels(name).observe(took_ns / NANOSECONDS)
+
     def take(self, watch: Watch, deliveries: Sequence[Delivery], *, live: bool) -> None:
-        """Fold a batch and note how long it took."""
-        before, began_ns = watch.engine.looks, monotonic_ns()
+        """Fold a batch, and tell Prometheus where everything stands."""
+        before = watch.engine.looks
         watch.take(deliveries, live=live)
-        if deliveries:
-            self._seconds.observe((monotonic_ns() - began_ns) / NANOSECONDS)
         self._looks.inc(watch.engine.looks - before)
         self._sequence.set(watch.reached)
         self._waiting.set(len(watch.waiting))

@@ -196,6 +196,8 @@ def _environment(
         values[setting.variable] = str(getattr(section, setting.name))
     for variable in (*FLEET_ONLY, "MTS_POSTGRES_DSN"):
         values[variable] = ""
+    if user != accounts.NOTIFICATIONS:
+        values |= {setting.variable: "" for setting in catalogue() if setting.secret}
     values |= reader_environment(settings, user, role)
     return values | {
         "MTS_NATS_INBOX": accounts.inbox(user),

@@ -15,7 +15,7 @@ from msgspec import Struct
 from operations.adapters.halt_bus import HaltBus, Outcome
 from operations.adapters.halt_journal import Decided, HaltJournal
 from operations.adapters.judge import Judge, Judged, Received, rights
-from operations.adapters.ledger import Step, onward
+from operations.adapters.steps import Step, onward
 from operations.clock import NANOSECONDS, monotonic_ns, now_ns, rfc3339
 from operations.config import Settings
 from operations.errors import Denied, Rejected

@@ -8,12 +8,13 @@ and a fence number that every write names; a stale holder's write touches no row
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import asyncpg
 
+from operations.adapters.steps import Step, onward
 from operations.audit import entry
 from operations.audit.chain import Head, Sealed, Tail
 from operations.audit.tiles import Place, Tile
@@ -49,14 +50,6 @@ _HOLDERS = """
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND objid = (hashtext($1)::bigint & 4294967295)::oid
 """
-
-
-# Called with the name of each step, so that a test can stop the process there.
-Step = Callable[[str], None]
-
-
-def onward(_step: str) -> None:
-    """Go on."""
 
 
 class Superseded(Retryable):

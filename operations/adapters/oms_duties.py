@@ -6,14 +6,21 @@ is written by a thread meanwhile.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 import msgspec
 
 from operations.adapters.oms_cancels import Canceller, Cancels, OrderSystem, end_tasks
 from operations.adapters.oms_link import Outbox
-from operations.adapters.oms_memory import HeardHalt, Memory, MemoryFile
+from operations.adapters.oms_memory import (
+    Deed,
+    Memory,
+    MemoryFile,
+    request_again,
+    with_heard,
+    without_canceling,
+)
 from operations.clock import monotonic_ns, now_ns, rfc3339
 from operations.events.base import Event
 from operations.events.commands import CancelAllCommanded
@@ -25,6 +32,7 @@ from operations.halt.verdicts import HALTED, Denial
 
 Via = Literal["core", "stream", "snapshot", "file"]
 Which = Literal["increasing", "all"]
+Once = Literal["CANCEL_SENT", "CANCEL_CONFIRMED", "FLAT"]
 REFUSALS_KEPT = 1000
 REFUSAL_NS = 200_000_000
 CLOSE_SECONDS = 1.0
@@ -88,6 +96,7 @@ class Duties:
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: dict[str, None] = {}
         self._acknowledged: dict[str, None] = {}  # stored, and not in the memory yet
+        self._said: set[tuple[str, Once]] = set()  # on their way to the stream or the memory
         self._next_refusal_ns = 0
 
     def obey(self, fact: Fact, via: Via, received_ns: int) -> Episode | None:
@@ -100,8 +109,8 @@ class Duties:
         if episode is None or (before is not None and before.mode == episode.mode):
             return episode
         self.block(episode, event, via, received_ns)
-        if fact.sequence is None:
-            self.remember(lambda memory: _with_heard(memory, episode, event))
+        if fact.sequence is None and via != "file":  # that one has a place of its own
+            self.remember(lambda memory: with_heard(memory, episode, event))
         return episode
 
     def block(self, episode: Episode, event: HaltRequested, via: Via, received_ns: int) -> None:
@@ -167,13 +176,21 @@ class Duties:
             self.canceller.end(f"flatten {episode.halt_id}")
 
     def cancel_all(self, event: CancelAllCommanded, scope: Scope, via: Via, at_ns: int) -> None:
-        """Cancel the orders of a scope that are open now, as a person ordered, once."""
-        key = event.data.halt_id or event.data.command_id
-        entries = self._gate.open_orders(scope, "all")
+        """Cancel the orders of a scope that are open now, as a person ordered, once.
+
+        After a restart it goes on with those that were open then.
+        """
+        key = key_of(event)
+        named = tuple(each.order.order_id for each in self._gate.open_orders(scope, "all"))
 
         async def work() -> None:
-            if await self.begin(key, "cancel_all"):
-                self._cancel(key, lambda: entries, event, via, at_ns, fixed=True)
+            await self.begin(key, "cancel_all", cancel=named)
+            left = self._memory.now.canceling.get(key, ())
+            if left or not self.was_done(key, "CANCEL_CONFIRMED"):
+                entries = self._gate.open_orders(FIRM, "all")
+                found = tuple(each for each in entries if each.order.order_id in left)
+                name = f"cancel-all {key}"
+                self._cancel(key, lambda: found, event, via, at_ns, name=name, fixed=True)
 
         self.later(work())
 
@@ -218,12 +235,28 @@ class Duties:
         async with self._writing:
             await asyncio.to_thread(self._memory.save, change(self._memory.now))
 
-    async def begin(self, halt_id: str, deed: str) -> bool:
-        """Note on the disk that something is about to be done; False if it was begun before."""
-        async with self._writing:
-            return await asyncio.to_thread(self._memory.do_once, halt_id, deed)
+    async def begin(self, halt_id: str, deed: Deed, *of: str, cancel: tuple[str, ...] = ()) -> bool:
+        """Note on the disk that something is about to be done; False if it was begun before.
 
-    def was_done(self, halt_id: str, deed: str) -> bool:
+        `of` says of what it is done; `cancel` names the orders that have to be canceled for it,
+        also after a restart.
+        """
+        async with self._writing:
+            return await asyncio.to_thread(self._memory.do_once, halt_id, deed, *of, cancel=cancel)
+
+    def say_once(self, key: str, phase: Once, via: Via, event: Event, **more: Any) -> None:
+        """Acknowledge a phase, also after a restart unless the stream has it by then."""
+        if (key, phase) in self._said or self.was_done(key, phase):
+            return
+        self._said.add((key, phase))
+
+        async def note() -> None:
+            await self.begin(key, phase)
+            self._said.discard((key, phase))
+
+        self.voice.say(key, phase, via, event, stored=lambda: self.later(note()), **more)
+
+    def was_done(self, halt_id: str, deed: Deed) -> bool:
         """Whether something was begun for a halt, in this run or an earlier one."""
         return self._memory.was_done(halt_id, deed)
 
@@ -304,16 +337,17 @@ class Duties:
                 "open_before": cancels.open_before,
                 "unknown_in_flight": cancels.unknown_in_flight,
             }
-            self.later(self._say_once(key, "CANCEL_SENT", via, event, more))
+            self.say_once(key, "CANCEL_SENT", via, event, **more)
 
         def done(cancels: Cancels) -> None:
             more = {
                 "to_cancel_confirmed_ms": cancels.milliseconds,
                 "canceled": len(cancels.orders),
             }
-            self.later(self._say_once(key, "CANCEL_CONFIRMED", via, event, more))
+            self.say_once(key, "CANCEL_CONFIRMED", via, event, **more)
             if fixed:
                 self.canceller.end(cancels.name)
+                self.remember(without_canceling(key))
 
         self.canceller.start(
             Cancels(
@@ -327,48 +361,11 @@ class Duties:
             )
         )
 
-    async def _say_once(
-        self, key: str, phase: Phase, via: Via, event: Event, more: Mapping[str, Any]
-    ) -> None:
-        if await self.begin(key, phase):
-            self.voice.say(key, phase, via, event, **more)
+
+def key_of(event: CancelAllCommanded) -> str:
+    """Return under which id a cancel-all is done and acknowledged."""
+    return event.data.halt_id or event.data.command_id
 
 
 def _nothing(_cancels: Cancels) -> None:
     """Say nothing: no halt asked for these cancels."""
-
-
-def _with_heard(memory: Memory, episode: Episode, event: HaltRequested) -> Memory:
-    known = tuple(each for each in memory.heard if each.halt_id != episode.halt_id)
-    heard = HeardHalt(
-        halt_id=episode.halt_id,
-        level=episode.scope.level,
-        scope_id=episode.scope.id,
-        mode=episode.mode,
-        reason_code=episode.reason_code,
-        reason=episode.reason,
-        requested_by=episode.requested_by,
-        requested_at=episode.requested_at,
-        event_id=event.event_id,
-    )
-    return msgspec.structs.replace(memory, heard=(*known, heard))
-
-
-def request_again(heard: HeardHalt) -> HaltRequested:
-    """Return the request of a halt that was obeyed before this start."""
-    return HaltRequested(
-        event_id=heard.event_id,
-        timestamp=heard.requested_at,
-        actor=heard.requested_by,
-        subject_id=heard.halt_id,
-        fund_id=heard.scope_id if heard.level == "FUND_HALT" else None,
-        strategy_id=heard.scope_id if heard.level == "STRATEGY_HALT" else None,
-        data=Halt(
-            halt_id=heard.halt_id,
-            level=heard.level,
-            mode=heard.mode,
-            reason_code=heard.reason_code,
-            reason=heard.reason,
-            requested_by=heard.requested_by,
-        ),
-    )

@@ -40,7 +40,11 @@ class FileHalts:
         self._outbox = outbox
         self._lock = threading.Lock()
         self._reason: str | None = None
+        self._unnoticed: str | None = None  # seen since the last turn, perhaps gone again
         self._first_ns = 0
+        self._file = memory.now.file  # the memory follows: a disk may take longer than a turn
+        self._saving = False
+        self._told = ""  # the episode whose finding is on its way
 
     def saw(self, reason: str | None) -> None:
         """Block or unblock by what was seen of the file; None for no file."""
@@ -48,6 +52,7 @@ class FileHalts:
             if reason is not None and self._reason is None:
                 self._first_ns = monotonic_ns()
             self._reason = reason
+            self._unnoticed = reason if reason is not None else self._unnoticed
         if reason is None:
             self._gate.unhold("FILE_HALT")
         else:
@@ -55,16 +60,16 @@ class FileHalts:
 
     def restore(self) -> None:
         """Obey again, after a start, what the file began and nobody has lifted."""
-        known = self._memory.now.file
-        if known is not None and not known.lifted:
-            self._gate.request(Fact(self._request(known), None, now_ns(), ""))
-            self._outbox.put(self._finding(known))
+        if self._file is not None and not self._file.lifted:
+            self._gate.request(Fact(self._request(self._file), None, now_ns(), ""))
+            self._tell(self._file)
 
     def turn(self) -> None:
         """Begin, note or end the episode of the file; called every moment."""
         with self._lock:
-            reason, first_ns = self._reason, self._first_ns
-        known = self._memory.now.file
+            reason, first_ns = self._unnoticed or self._reason, self._first_ns
+            self._unnoticed = None
+        known = self._file
         if known is not None and not known.lifted and known.halt_id in self._gate.halts.lifted:
             known = msgspec.structs.replace(known, lifted=True)
         if reason is None and known is not None:
@@ -73,8 +78,10 @@ class FileHalts:
             known = self._begin(reason, first_ns)
         elif reason is not None and known is not None:
             known = msgspec.structs.replace(known, present=True)
-        if known != self._memory.now.file:
-            self._duties.remember(_with_file(known))
+        self._file = known
+        if known != self._memory.now.file and not self._saving:
+            self._saving = True
+            self._duties.later(self._save())
 
     def _begin(self, reason: str, first_ns: int) -> FileHalt:
         episode = new_event_id()
@@ -86,8 +93,25 @@ class FileHalts:
             present=True,
         )
         self._duties.obey(Fact(self._request(begun), None, now_ns(), ""), "file", first_ns)
-        self._outbox.put(self._finding(begun))
         return begun
+
+    async def _save(self) -> None:
+        """Remember the file, and tell of it only then: after a crash it is the same halt.
+
+        A disk that refuses does not keep it from being told.
+        """
+        file = self._file
+        try:
+            await self._duties.write(_with_file(file))
+        finally:
+            self._saving = False
+            if file is not None:
+                self._tell(file)
+
+    def _tell(self, file: FileHalt) -> None:
+        if file.episode != self._told:
+            self._told = file.episode
+            self._outbox.put(self._finding(file))
 
     def _request(self, file: FileHalt) -> HaltRequested:
         return HaltRequested(

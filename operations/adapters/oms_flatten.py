@@ -49,12 +49,14 @@ class Flattener:
         if problem:
             self._running.discard(halt_id)
             voice.say(halt_id, "REFUSED", "stream", event, reason=problem)
-        elif await self._duties.begin(halt_id, "FLAT"):
-            voice.say(halt_id, "FLAT", "stream", event)
+        else:
+            self._duties.say_once(halt_id, "FLAT", "stream", event)
 
     def _problem(self, event: FlattenCommanded) -> str:
         """Say why nothing is flattened, or nothing."""
         order = event.data
+        if order.halt_id in self._gate.halts.lifted:
+            return f"halt {order.halt_id} was lifted; nothing more is closed for it"
         if order.halt_id not in self._gate.halts.active:
             return f"halt {order.halt_id} is not active; halt first, then flatten"
         live = [each for each in order.account_ids if not self._gate.registry.is_paper(each)]
@@ -84,7 +86,7 @@ class Flattener:
         """Send the one order that closes a position; returns what went wrong."""
         account, position = self._gate.registry.accounts[line.account_id], line.position
         assert position is not None
-        await self._duties.begin(halt_id, f"exit {line.account_id} {line.symbol}")
+        await self._duties.begin(halt_id, "exit", line.account_id, line.symbol)
         self._gate.permit_exit(halt_id, line.account_id, line.symbol)
         order = Order(
             order_id=derived_id(halt_id, "exit", f"{line.account_id} {line.symbol}", 0),

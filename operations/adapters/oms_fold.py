@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from operations.adapters.judge import Judge, Received, level_of, rights
 from operations.adapters.oms_actions import ActionDuties
-from operations.adapters.oms_duties import Duties, Via
+from operations.adapters.oms_duties import Duties, Via, key_of
 from operations.adapters.oms_flatten import Flattener
 from operations.adapters.oms_link import BusClock
 from operations.clock import NANOSECONDS, monotonic_ns, parse_rfc3339
@@ -256,7 +256,8 @@ class Fold:
     def _cancel_all(self, heard: Heard) -> None:
         event = heard.fact.event
         assert isinstance(event, CancelAllCommanded)
-        if self._expired(event.data.expires_at):
+        begun = self._duties.was_done(key_of(event), "cancel_all")  # then it goes on
+        if not begun and self._expired(event.data.expires_at):
             return
         level = level_of(event)
         name = {"STRATEGY_HALT": event.strategy_id, "FUND_HALT": event.fund_id}.get(level)

@@ -21,6 +21,8 @@ from operations.config import Nats, Settings, secret
 from operations.errors import Rejected, Retryable
 from operations.events.base import Environment, Event
 from operations.events.commands import (
+    AcknowledgeCommanded,
+    AcknowledgeOrder,
     CancelAllCommanded,
     CancelAllOrder,
     ConfigureCommanded,
@@ -39,6 +41,8 @@ from operations.events.commands import (
     ReleaseOrder,
     ResumeCommanded,
     ResumeOrder,
+    SilenceCommanded,
+    SilenceOrder,
 )
 from operations.events.halts import DRILL_STRATEGY, Treatment
 from operations.events.halts import Mode as HaltMode
@@ -207,6 +211,40 @@ def drill(actor: str, reason: str, issued_ns: int | None = None) -> DrillCommand
     data = DrillOrder(drill_id=drill_id, reason=reason, **head)
     envelope = _envelope(actor, drill_id, head)
     return DrillCommanded(data=data, environment="drill", strategy_id=DRILL_STRATEGY, **envelope)
+
+
+def acknowledge(actor: str, episode: str, reason: str) -> AcknowledgeCommanded:
+    """Return the command that says that this person looks after an alert."""
+    head = _head()
+    data = AcknowledgeOrder(episode=episode, reason=reason, **head)
+    return AcknowledgeCommanded(data=data, **_envelope(actor, episode, head))
+
+
+def silence(
+    actor: str,
+    scope: dict[str, Any],
+    until: str,
+    reason: str,
+    *,
+    starts_at: str | None = None,
+    check: str | None = None,
+    silence_id: str = "",
+) -> SilenceCommanded:
+    """Return the command that silences findings; `scope` may name fund_id and strategy_id.
+
+    The same `silence_id` again replaces what it said before.
+    """
+    head = _head()
+    silence_id = silence_id or head["command_id"]
+    data = SilenceOrder(
+        silence_id=silence_id,
+        until=until,
+        starts_at=starts_at,
+        check=check,
+        reason=reason,
+        **head,
+    )
+    return SilenceCommanded(data=data, **_envelope(actor, silence_id, head), **scope)
 
 
 def roster_publication(known: Roster, actor: str, at_ns: int) -> RosterPublished:

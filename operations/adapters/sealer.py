@@ -9,7 +9,8 @@ import asyncio
 from contextlib import suppress
 from typing import NamedTuple
 
-from operations.adapters.ledger import SealerLedger, Step, onward
+from operations.adapters.ledger import SealerLedger
+from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
 from operations.audit import chain
 from operations.audit.chain import Delivery, Head, Jump, Sealed

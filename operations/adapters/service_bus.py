@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from operations.adapters import roster_files
 from operations.adapters.credentials import nats_url
-from operations.adapters.ledger import Step, onward
 from operations.adapters.link import Access
 from operations.adapters.publisher import Acknowledgement, Publisher
+from operations.adapters.steps import Step, onward
 from operations.config import Settings, secret
 from operations.errors import Retryable
 from operations.events.base import Event

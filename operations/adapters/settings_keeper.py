@@ -7,10 +7,10 @@ said, writes the same bytes and says it. What else stands in the bucket is repor
 
 import asyncio
 
-from operations.adapters.ledger import Step
 from operations.adapters.publisher import Publisher
 from operations.adapters.settings_bucket import Bucket, Held, key_of
 from operations.adapters.settings_desk import Pending, SettingsDesk
+from operations.adapters.steps import Step
 from operations.clock import NANOSECONDS, monotonic_ns, now_ns, parse_rfc3339, rfc3339
 from operations.errors import Denied, Rejected, Retryable
 from operations.events.base import Event

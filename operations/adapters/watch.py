@@ -20,7 +20,7 @@ from operations.checks import Stored
 from operations.clock import NANOSECONDS, parse_rfc3339
 from operations.episodes import RULE
 from operations.errors import Denied, Rejected
-from operations.events import subjects
+from operations.events import fast
 from operations.events.actions import ActionRequested
 from operations.events.base import Event, derived_id, encode, read
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
@@ -184,7 +184,7 @@ class Watch:
         assert received.sequence is not None
         self.reached = received.sequence
         try:
-            event = subjects.decode(received.subject, received.payload)
+            event = fast.decode(received.subject, received.payload)
         except Rejected:
             self.unreadable += 1
             return None

@@ -5,7 +5,8 @@ follows from the events so far, so a snapshot of it and the events after it give
 as all events from the first. A watchdog that fails is unknown, and says why; it ends no other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import merge
 from typing import Any, Protocol
 
 import msgspec
@@ -24,7 +25,7 @@ from operations.checks import (
     Watchdog,
     boundaries,
 )
-from operations.clock import NANOSECONDS, rfc3339
+from operations.clock import NANOSECONDS, monotonic_ns, rfc3339
 from operations.episodes import Judgement, advance, evidence
 from operations.errors import Rejected
 from operations.events.base import Event
@@ -50,17 +51,21 @@ class Faults:
         self._changes.setdefault(feed, []).append((sequence, title))
 
     def at(self, feed: str, sequence: int) -> str:
-        """Say what was wrong with a feed at a place in the stream; empty for nothing."""
-        found = ""
-        for place, title in self._changes.get(feed, ()):
-            if place <= sequence:
-                found = title
-        return found
+        """Say what was wrong at a place in the stream with a feed, or with one below its path.
+
+        Empty for nothing.
+        """
+        for name, changes in self._changes.items():
+            if name == feed or name.startswith(f"{feed}/"):
+                before = [title for place, title in changes if place <= sequence]
+                if before and before[-1]:
+                    return before[-1]
+        return ""
 
     def settle(self) -> None:
-        """Forget what is older than the newest change of each feed."""
-        for changes in self._changes.values():
-            del changes[:-1]
+        """Forget what is older than the newest change of each feed, and the feeds that are well."""
+        newest = {feed: changes[-1] for feed, changes in self._changes.items()}
+        self._changes = {feed: [last] for feed, last in newest.items() if last[1]}
 
     def snapshot(self) -> dict[str, list[tuple[int, str]]]:
         """Return all of it."""
@@ -74,17 +79,44 @@ class Faults:
         }
 
 
+class ByKind:
+    """The events of a batch by their kind, each list in the order of the stream."""
+
+    def __init__(self, batch: Sequence[Stored]) -> None:
+        self.batch = batch
+        self._events: dict[type[Event], list[Stored]] = {}
+        for stored in batch:
+            self._events.setdefault(type(stored.event), []).append(stored)
+
+    def of(self, kinds: Sequence[type[Event]]) -> list[Stored]:
+        """Return the events of some kinds."""
+        found = [self._events[kind] for kind in kinds if kind in self._events]
+        if len(found) == 1:
+            return found[0]
+        return list(merge(*found, key=lambda stored: stored.sequence))
+
+
+Timed = Callable[[str, int], None]
+
+
 class Engine:
     """Some watchdogs over one warehouse. `problems` says why a watchdog could not judge."""
 
-    def __init__(self, watchdogs: Sequence[Watchdog], layers: Layers, warehouse: Warehouse) -> None:
+    def __init__(
+        self,
+        watchdogs: Sequence[Watchdog],
+        layers: Layers,
+        warehouse: Warehouse,
+        timed: Timed = lambda _name, _ns: None,
+    ) -> None:
+        """Begin with empty tables; `timed` is told how long all looks of a batch took, in ns."""
         self.watchdogs = tuple(watchdogs)
         self.warehouse = warehouse
         self.standings: dict[tuple[str, str], Standing] = {}
         self.problems: dict[str, str] = {}
         self.looks = 0
         self.reached = 0
-        self._layers = layers
+        self._layers, self._timed = layers, timed
         self._folds = {
             table.name: (table, table.fold())
             for watchdog in self.watchdogs
@@ -100,13 +132,19 @@ class Engine:
         if not batch:
             return []
         self.reached = batch[-1].sequence
-        made = self._keep(batch)
+        kinds = ByKind(batch)
+        made = self._keep(kinds)
         said: list[Event] = []
         for watchdog in self.watchdogs:
             try:
-                said += self._look(watchdog, batch, made)
+                looks = self._due(watchdog, kinds, made)
+                began_ns = monotonic_ns()
+                said += self._look(watchdog, looks)
             except Rejected as error:
                 self.problems[watchdog.name] = str(error)
+            else:
+                if looks:
+                    self._timed(watchdog.name, monotonic_ns() - began_ns)
         self._faults.settle()
         self._trim(batch[-1].at_ns)
         return said
@@ -138,27 +176,31 @@ class Engine:
         self.reached = int(state["reached"])
         self._trimmed_ns = int(state["trimmed_ns"])
 
-    def _keep(self, batch: Sequence[Stored]) -> dict[str, Sequence[Row]]:
+    def _keep(self, kinds: ByKind) -> dict[str, Sequence[Row]]:
         made: dict[str, Sequence[Row]] = {}
         for name, (table, fold) in self._folds.items():
-            rows = fold.take([each for each in batch if isinstance(each.event, table.kinds)])
-            self.warehouse.insert(table, rows)
-            made[name] = rows
+            rows = made[name] = fold.take(kinds.of(table.kinds))
+            try:
+                self.warehouse.insert(table, rows)
+            except Rejected as error:
+                self.problems[name] = str(error)
         return made
 
-    def _look(
-        self, watchdog: Watchdog, batch: Sequence[Stored], made: Mapping[str, Sequence[Row]]
-    ) -> list[Event]:
-        own = [each for each in batch if isinstance(each.event, watchdog.kinds)]
+    def _due(
+        self, watchdog: Watchdog, kinds: ByKind, made: Mapping[str, Sequence[Row]]
+    ) -> list[Look]:
+        """Return the looks that a batch makes due, in the order of the stream."""
         rows = {table.name: made[table.name] for table in watchdog.tables}
-        looks = list(watchdog.looks(own, rows))
+        looks = list(watchdog.looks(kinds.of(watchdog.kinds), rows))
         if watchdog.every_seconds:
-            timed = list(boundaries(watchdog, batch, self._done_ns.get(watchdog.name, 0)))
-            self._done_ns[watchdog.name] = self._newest(watchdog, batch[-1])
-            looks += timed
+            looks += boundaries(watchdog, kinds.batch, self._done_ns.get(watchdog.name, 0))
+            self._done_ns[watchdog.name] = self._newest(watchdog, kinds.batch[-1])
+        looks.sort(key=lambda look: (look.sequence, look.at_ns))
+        return looks
+
+    def _look(self, watchdog: Watchdog, looks: Sequence[Look]) -> list[Event]:
         if not looks:
             return []
-        looks.sort(key=lambda look: (look.sequence, look.at_ns))
         self.looks += len(looks)
         said = []
         for look, found in _each(looks, self.warehouse.ask(watchdog, looks)):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from operations import watchdogs
 from operations.adapters import settable
 from operations.adapters.warehouse import Warehouse
-from operations.adapters.watch_engine import DATA_FAULT, Engine, Layers
+from operations.adapters.watch_engine import DATA_FAULT, Engine, Layers, Timed
 from operations.checks import Limits, Mode, Watchdog
 from operations.config import Settings
 from operations.errors import Rejected
@@ -79,12 +79,14 @@ class Parts(NamedTuple):
     canaries: Engine
 
 
-def parts(settings: Settings) -> Parts:
-    """Build everything that one process folds into."""
+def parts(settings: Settings, timed: Timed = lambda _name, _ns: None) -> Parts:
+    """Build everything that one process folds into; `timed` is told how long looks take."""
     layers = FromStream()
-    return Parts(layers, _engine(settings, layers), _engine(settings, Observing(layers)))
+    return Parts(
+        layers, _engine(settings, layers, timed), _engine(settings, Observing(layers), timed)
+    )
 
 
-def _engine(settings: Settings, layers: Layers) -> Engine:
+def _engine(settings: Settings, layers: Layers, timed: Timed) -> Engine:
     own = chosen(settings)
-    return Engine(own, layers, Warehouse(table for one in own for table in one.tables))
+    return Engine(own, layers, Warehouse(table for one in own for table in one.tables), timed)

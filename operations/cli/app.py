@@ -30,6 +30,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("watchdogs", "operations.cli.watchdogs:watchdogs"),
     ("funds", "operations.cli.registry:funds"),
     ("strategies", "operations.cli.registry:strategies"),
+    ("alerts", "operations.cli.alerts:alerts"),
     ("oms", "operations.cli.oms:oms"),
     ("audit", "operations.cli.audit:audit"),
     ("demo", "operations.cli.demo:demo"),

@@ -29,8 +29,9 @@ from operations.adapters.publisher import Publisher
 from operations.cli.demo_floor import Floor
 from operations.cli.replay import USER, access
 from operations.clock import NANOSECONDS, monotonic_ns
-from operations.config import Http, Nats, Postgres, Settings
+from operations.config import Nats, Postgres, Settings
 from operations.errors import Corrupted, Retryable
+from operations.process_settings import Http
 from operations.service import AuditLog, Status
 from operations.simulation.simulator import simulate
 

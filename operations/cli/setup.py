@@ -19,6 +19,7 @@ from operations.adapters import credentials
 from operations.cli.output import headline
 from operations.config import Settings
 from operations.errors import Rejected
+from operations.process_settings import Http
 
 NATS_PORT, POSTGRES_PORT = 4222, 5432
 STANDARD_INPUT = "-"
@@ -97,7 +98,7 @@ def _password(given: str) -> str:
 def _http(local: str, advertised: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if local:
-        found["host"], found["port"] = config.place(local, config.Http().port)
+        found["host"], found["port"] = config.place(local, Http().port)
     if advertised:
         config.place(advertised, 0)
         found["advertised"] = advertised

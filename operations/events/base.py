@@ -13,7 +13,7 @@ import re
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -134,7 +134,7 @@ def read(kind: type[EventT], payload: bytes) -> EventT:
     _require(event)
     if _ODD_NUMBER.search(payload):
         _require_decimal_texts(event, json.loads(payload), "")
-    if not _exists(event.timestamp):
+    if not exists(event.timestamp):
         raise Rejected(f"timestamp {event.timestamp!r} does not exist")
     return event
 
@@ -283,7 +283,7 @@ def _problem(data: Data, kind: str, value: Any) -> str | None:
     if kind == "number":
         return None if math.isfinite(value) else "not a finite number"
     if kind in ("time", "day"):
-        return None if _exists(value) else "no such time"
+        return None if exists(value) else "no such time"
     if not value.is_finite():
         return "not a finite number"
     if abs(value.adjusted()) > MAX_DECIMAL_DIGITS:
@@ -293,10 +293,16 @@ def _problem(data: Data, kind: str, value: Any) -> str | None:
     return None
 
 
-def _exists(text: str) -> bool:
+def exists(text: str) -> bool:
     """Whether an RFC 3339 text that has the right form names a real day and time."""
+    return _is_moment(text[:19])
+
+
+@lru_cache(maxsize=4096)
+def _is_moment(text: str) -> bool:
+    """Return whether a day, or a second of one, exists; what comes together shares its second."""
     try:
-        datetime.fromisoformat(text[:19])
+        datetime.fromisoformat(text)
     except ValueError:
         return False
     return True

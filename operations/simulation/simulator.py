@@ -1,7 +1,8 @@
 """A trading day of the firm as events in time order, from a seed and the faults asked for.
 
-Same seed, day and faults: same bytes. Ids, times and numbers follow from them alone. Demos, load
-tests and the tests of checks all read this one stream; what it says adds up to the last digit.
+Same seed, day, faults and actions: same bytes. Ids, times and numbers follow from them alone.
+Demos, load tests and the tests of checks all read this one stream; what it says adds up to the
+last digit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from random import Random
 from operations.clock import NANOSECONDS
 from operations.errors import Rejected
 from operations.events.base import Event
+from operations.simulation.actions import Actions, Asked
 from operations.simulation.agenda import Agenda
 from operations.simulation.faults import Fault
 from operations.simulation.ledger import Ledger
@@ -31,6 +33,7 @@ def simulate(
     day: str = "2026-11-20",
     faults: Sequence[Fault] = (),
     events: int | None = None,
+    actions: Sequence[Asked] = (),
 ) -> Iterator[Event]:
     """Yield the events of one day, or exactly `events` of them over as many days as it takes.
 
@@ -40,15 +43,18 @@ def simulate(
         first = date.fromisoformat(day)
     except ValueError as error:
         raise Rejected(f"{day!r} is not a day; write it as YYYY-MM-DD") from error
-    stream = _days(seed, first, tuple(faults), endless=events is not None)
+    stream = _days(seed, first, tuple(faults), tuple(actions), endless=events is not None)
     return stream if events is None else islice(stream, events)
 
 
-def _days(seed: int, first: date, faults: tuple[Fault, ...], *, endless: bool) -> Iterator[Event]:
+def _days(
+    seed: int, first: date, faults: tuple[Fault, ...], asked: tuple[Asked, ...], *, endless: bool
+) -> Iterator[Event]:
     writer = Writer(f"{seed}/{first}/{faults}")
     ledger, agenda = Ledger(), Agenda()
     market = Market(_chance(seed, "market"), writer, ledger, agenda, faults)
-    desk = Desk(_chance(seed, "desk"), writer, ledger, agenda, market, faults)
+    actions = Actions(writer, ledger, agenda, asked)
+    desk = Desk(_chance(seed, "desk"), writer, ledger, agenda, market, faults, actions)
     news = Newsroom(_chance(seed, "news"), writer, agenda, faults)
     office = BackOffice(_chance(seed, "office"), writer, ledger, agenda)
     days = _business_days(first)

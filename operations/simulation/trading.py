@@ -28,10 +28,12 @@ from operations.events.orders import (
 )
 from operations.events.positions import PositionChange, PositionChanged
 from operations.events.strategies import Signal, SignalGenerated
+from operations.simulation.actions import Actions
 from operations.simulation.agenda import Agenda
 from operations.simulation.faults import Fault, MissingFills, RunawayStrategy
 from operations.simulation.ledger import Ledger
 from operations.simulation.market import MILLISECOND, MINUTE, VENUE, Market
+from operations.simulation.reduction import Place
 from operations.simulation.world import TRADERS, TRADING, Trader
 from operations.simulation.writer import Writer, money, quantity, timestamp
 
@@ -58,6 +60,13 @@ class Working:
         self.arrival_cents = 0
         self.currency = "USD"
         self.correlation_id: str | None = None
+        self.works = False  # brings a position down to what an action allows
+        self.canceling = False
+
+    @property
+    def place(self) -> Place:
+        """Whose position it changes, and in what."""
+        return self.trader.strategy_id, self.symbol
 
     @property
     def leaves(self) -> int:
@@ -86,8 +95,10 @@ class Desk:
 
     def __init__(
         self, chance: Random, writer: Writer, ledger: Ledger, agenda: Agenda, market: Market,
-        faults: Sequence[Fault],
+        faults: Sequence[Fault], actions: Actions,
     ) -> None:  # fmt: skip
+        self._actions = actions
+        self._open: dict[str, Working] = {}  # sent and not ended, also before it is accepted
         self._chance = chance
         self._writer = writer
         self._ledger = ledger
@@ -122,8 +133,33 @@ class Desk:
             for number in range(count):
                 at = opens_ns + fault.minute * MINUTE + number * gap
                 self._agenda.plan(at, self._run_away(trader, number))
+        self._actions.open(self, opens_ns, self._market.closes_ns)
         self._agenda.plan(self._market.closes_ns, self._close)
         self._day += 1
+
+    # What actions ask of it.
+
+    def opened(self, place: Place, side: Side) -> int:
+        """Return what open orders of a side may still fill, in units."""
+        return sum(each.leaves for each in self._at(place) if each.side == side)
+
+    def work(self, place: Place, side: Side, size: int, at: int) -> Iterator[Event]:
+        """Send an order that works a position down: at the market, like any other."""
+        trader = next(each for each in TRADERS if each.strategy_id == place[0])
+        order = self._new(trader, place[1], side, 0)
+        order.quantity, order.works = size, True
+        yield from self._submit(order, at)
+
+    def clear(self, place: Place, at: int) -> Iterator[Event]:
+        """Cancel what a strategy has open, except what works its position down."""
+        for order in self._at(place):
+            if order.order_id in self._working and not (order.works or order.canceling):
+                order.canceling = True
+                yield from self._ask_to_cancel(order, at)
+
+    def _at(self, place: Place) -> list[Working]:
+        every = self._open.values()
+        return [each for each in every if each.place == place]
 
     def _plan_signal(self, trader: Trader, at: int) -> None:
         later = at + MILLISECOND * (1 + self._chance.randrange(2 * trader.gap_ms))
@@ -178,6 +214,10 @@ class Desk:
         return order
 
     def _submit(self, order: Working, at: int) -> Iterator[Event]:
+        if not order.works:
+            order.quantity = self._actions.cut(self, order.place, order.side, order.quantity)
+        if not order.quantity:
+            return
         luck = self._chance.randrange(400)
         if luck < 2:
             refusal = GateRefusal(
@@ -186,6 +226,7 @@ class Desk:
             )  # fmt: skip
             yield self._say(GateRejected, order, at, refusal, by="risk-gate")
             return
+        self._open[order.order_id] = order
         event = self._say(OrderSubmitted, order, at, Order(**order.terms()))
         yield event
         order.correlation_id = order.correlation_id or event.event_id
@@ -199,6 +240,7 @@ class Desk:
         self._agenda.plan(at + delay_us * 1_000, lambda now: step(order, now))
 
     def _reject(self, order: Working, at: int) -> Iterator[Event]:
+        del self._open[order.order_id]
         refusal = Refusal(reason="instrument not open at the venue", **order.terms(ended=True))
         yield self._say(OrderRejected, order, at, refusal)
 
@@ -244,7 +286,7 @@ class Desk:
         if order.leaves:
             self._go_on(order, at)
         else:
-            del self._working[order.order_id]
+            del self._working[order.order_id], self._open[order.order_id]
 
     def _book(
         self, trader: Trader, symbol: str, signed: int, price: int, fee: int, at: int,
@@ -271,7 +313,9 @@ class Desk:
     def _amend(self, order: Working, at: int) -> Iterator[Event]:
         if order.order_id not in self._working:
             return
-        order.quantity = order.filled + 1 + self._chance.randrange(2 * order.leaves)
+        wanted, place = 1 + self._chance.randrange(2 * order.leaves), order.place
+        more = self._actions.cut(self, place, order.side, max(0, wanted - order.leaves))
+        order.quantity = order.filled + min(wanted, order.leaves + more)
         order.limit_cents = self._market.books[order.symbol].touch(
             "sell" if order.side == "buy" else "buy"
         )
@@ -287,6 +331,7 @@ class Desk:
 
     def _cancel(self, order: Working, at: int) -> Iterator[Event]:
         if self._working.pop(order.order_id, None):
+            del self._open[order.order_id]
             data = Cancel(cancel_reason="strategy", **order.terms(ended=True))
             yield self._say(OrderCanceled, order, at, data)
 
@@ -294,6 +339,7 @@ class Desk:
         for order in self._working.values():
             yield self._say(OrderExpired, order, at, Order(**order.terms(ended=True)))
         self._working.clear()
+        self._open.clear()
 
     def _say(self, kind: type[Event], order: Working, at: int, data: Data, by: str = OMS) -> Event:
         return self._write(

@@ -104,9 +104,16 @@ class Vpin:
 
     def extend(self, volumes: ArrayLike, directions: ArrayLike) -> Floats:
         """Take trades of shape (n,), as `add` does one by one; return shape (values,)."""
+        return self.extend_at(volumes, directions)[0]
+
+    def extend_at(
+        self, volumes: ArrayLike, directions: ArrayLike
+    ) -> tuple[Floats, NDArray[np.int64]]:
+        """Take trades as `extend` does; return the values and the index of the trade of each."""
         sizes, sides = _trades(volumes, directions)
+        nothing = np.zeros(0), np.zeros(0, np.int64)
         if sizes.size == 0:
-            return np.zeros(0)
+            return nothing
         if float(sizes.max()) > MOST_BUCKETS * self._bucket_volume:
             raise Rejected(_too_small(float(sizes.max()), self._bucket_volume))
         volume = _carried(self._volume, sizes.copy())
@@ -116,7 +123,7 @@ class Vpin:
         edges = np.arange(self._filled + 1, full + 1) * self._bucket_volume
         self._filled = full
         if edges.size == 0:
-            return np.zeros(0)
+            return nothing
         # The trade that fills each bucket, and what of it belongs to the next one.
         filling = np.searchsorted(volume, edges)
         at_bucket = signed[filling] - sides[filling] * (volume[filling] - edges)
@@ -127,10 +134,9 @@ class Vpin:
         self._sums.extend(sums[earlier.size :].tolist())
         first = max(earlier.size, self._buckets)  # the first new bucket with n - 1 before it
         if sums.size <= first:
-            return np.zeros(0)
+            return nothing
         within = sums[first:] - sums[first - self._buckets : sums.size - self._buckets]
-        values: Floats = within / (self._buckets * self._bucket_volume)
-        return values
+        return within / (self._buckets * self._bucket_volume), filling[-within.size :]
 
 
 def signed_vpin(

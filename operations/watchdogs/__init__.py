@@ -1,5 +1,14 @@
-"""The watchdogs: each looks at one thing from the stream and says when it is not well."""
+"""The watchdogs: each looks at one thing from the stream and says when it is not well.
 
-from operations.watchdogs import db_watchdog, dependency_watchdog, portfolio_vol_dd
+The feeds come first: while one is at fault, what depends on it is unknown in the same batch.
+"""
 
-ALL = (db_watchdog.WATCHDOG, dependency_watchdog.WATCHDOG, portfolio_vol_dd.WATCHDOG)
+from operations.watchdogs import db_watchdog, dependency_watchdog, feeds, portfolio_vol_dd, vpin
+
+ALL = (
+    feeds.WATCHDOG,
+    db_watchdog.WATCHDOG,
+    dependency_watchdog.WATCHDOG,
+    portfolio_vol_dd.WATCHDOG,
+    vpin.WATCHDOG,
+)

@@ -34,7 +34,7 @@ def test_a_deed_is_begun_once_in_the_life_of_a_halt(tmp_path):
     assert memory.do_once("h-2", "flatten")
     again = MemoryFile(tmp_path / "oms.json")
     assert again.was_done("h-1", "flatten")
-    assert not again.was_done("h-1", "cancel")
+    assert not again.was_done("h-1", "cancel_all")
 
 
 def test_a_memory_that_cannot_be_read_stops_the_order_system_before_it_does_anything(tmp_path):

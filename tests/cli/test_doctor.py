@@ -7,7 +7,8 @@ import pytest
 
 from operations.adapters import credentials
 from operations.cli import doctor
-from operations.config import Http, Nats, Postgres, Settings
+from operations.config import Nats, Postgres, Settings
+from operations.process_settings import Http
 from workers.servers import free_port
 
 pytestmark = pytest.mark.integration

@@ -108,7 +108,7 @@ async def floor(nats_server: NatsHandle) -> AsyncIterator[Floor]:
     try:
         await one.register()
         one.start_halt()
-        one.start_oms("oms-1", "halt_enforcer")
+        one.start_oms("oms-1", "-m", "workers", "halt_enforcer")
         yield one
     finally:
         await asyncio.to_thread(one.end)

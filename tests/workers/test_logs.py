@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from operations.config import Log, Settings
+from operations.config import Settings
+from operations.process_settings import Log
 from workers import logs
 
 pytestmark = pytest.mark.integration

@@ -147,6 +147,33 @@ def test_an_exit_is_sent_once_whenever_the_order_system_is_killed(trial, killed_
     assert [line.order_id for line in trial.lines(Sent)].count("exit-1") == 1
 
 
+class KilledError(Exception):
+    """What a kill is to a desk in this process."""
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("step", ["want exit", "send exit"])
+def test_an_exit_is_sent_once_when_the_order_system_is_killed_at_one_of_its_lines(
+    trial, side, step
+):
+    def killed(name: str) -> None:
+        if name == f"{side} {step}":
+            raise KilledError
+
+    trial.quote()
+    trial.buy(25, seat=PAPER)
+    trial.pass_time(3)
+    trial.gate.request(commanded("h-1", Scope("FUND_HALT", "south")))
+    trial.restart(killed)
+    with pytest.raises(KilledError):
+        trial.desk.exit(exit_order(trial))
+    trial.restart()
+    assert trial.desk.exit(exit_order(trial)) is None
+    trial.pass_time(3)
+    assert trial.desk.is_flat([PAPER.account_id])
+    assert [line.order_id for line in trial.lines(Sent)].count("exit-1") == 1
+
+
 def test_an_exit_that_would_turn_the_position_over_is_refused(trial):
     trial.quote()
     trial.buy(25, seat=PAPER)

@@ -20,17 +20,20 @@ CREATE TABLE notify.alert (
     cleared_ns bigint,
     severity text NOT NULL,
     own boolean NOT NULL DEFAULT false,
-    alert jsonb NOT NULL
+    alert json NOT NULL
 );
 CREATE INDEX alert_open ON notify.alert (raised_ns) WHERE cleared_ns IS NULL;
 
--- One conversation with one channel about one episode, or about several in a digest.
+-- One conversation with one channel about one episode, or about several in a digest; sequence is
+-- how far the stream was read when it changed last.
 CREATE TABLE notify.thread (
     key text PRIMARY KEY,
     channel text NOT NULL,
     closed boolean NOT NULL,
+    sequence bigint NOT NULL,
     thread jsonb NOT NULL
 );
+CREATE INDEX thread_episode ON notify.thread USING gin ((thread -> 'episodes'));
 CREATE INDEX thread_open ON notify.thread (channel) WHERE NOT closed;
 
 -- The outbox. A message in state sending was on its way when the worker died: nobody knows whether
@@ -42,7 +45,7 @@ CREATE TABLE notify.message (
     channel text NOT NULL,
     reason text NOT NULL,
     created_ns bigint NOT NULL,
-    message jsonb NOT NULL,
+    message json NOT NULL,
     state text NOT NULL DEFAULT 'waiting'
         CHECK (state IN ('waiting', 'sending', 'sent', 'failed')),
     attempts int NOT NULL DEFAULT 0,
@@ -59,8 +62,14 @@ CREATE TABLE notify.verdict (
     episode text NOT NULL REFERENCES notify.alert,
     channel text NOT NULL,
     reason text NOT NULL,
-    since_ns bigint NOT NULL,
     PRIMARY KEY (episode, channel)
+);
+
+-- What people silenced, as it is shown; the worker itself reads the stream.
+CREATE TABLE notify.silence (
+    silence_id text PRIMARY KEY,
+    until_ns bigint NOT NULL,
+    silence json NOT NULL
 );
 
 GRANT USAGE ON SCHEMA notify TO mts_notifier, mts_reader;

@@ -1,0 +1,351 @@
+"""What each channel has to be told now, and why; the main path is the list STAGES.
+
+Everything is compared with what a channel was told (its threads), so asking again changes nothing
+and a worker that died goes on where it was. A thread is one conversation about one episode, or
+about the several of a digest. Each answer, also the answer not to tell, has a named reason.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from operations.events.base import derived_id
+from operations.notifications.episode import HALT, OWN, RANK, Episode
+from operations.notifications.episodes import Episodes
+from operations.notifications.rules import Channel, Rules
+
+Action = Literal["raise", "update", "page_again", "acknowledge", "end"]
+Reason = Literal[
+    # told
+    "first_message", "digest", "severity_rose", "unacknowledged", "acknowledged", "over",
+    "over_before_told",
+    # not told, for good
+    "told_already", "about_itself", "not_routed", "below_severity", "observing", "exercise",
+    "before_first_start", "ends_unwanted",
+    # not told yet
+    "silenced", "maintenance", "outside_session", "explained", "awaits_halt", "too_many",
+]  # fmt: skip
+
+
+class Thread(Struct, frozen=True, kw_only=True):
+    """What a channel was told. `episodes` are names of beginnings, `paged_ns` when it last rang."""
+
+    key: str
+    channel: str
+    episodes: tuple[str, ...]
+    severity: str
+    pages: int = 1
+    paged_ns: int = 0
+    acknowledged: bool = False
+    closed: bool = False
+
+
+class Decision(NamedTuple):
+    """One message to one channel: the thread as it is afterwards, and what to tell about.
+
+    `explained` are episodes that are held because of these. Without an action nothing is sent and
+    the thread only ends.
+    """
+
+    action: Action | None
+    reason: Reason
+    thread: Thread
+    episodes: tuple[Episode, ...]
+    explained: tuple[Episode, ...] = ()
+
+
+class Verdict(NamedTuple):
+    """Why a channel is told of an episode, or not."""
+
+    episode: str
+    channel: str
+    reason: Reason
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What was told before: threads by key, and when each channel was told alone and by digest.
+
+    Times in ns. `unsent` are the keys of threads whose last message waits to be sent.
+    """
+
+    threads: dict[str, Thread]
+    alone_ns: dict[str, tuple[int, ...]]
+    digest_ns: dict[str, int]
+    unsent: frozenset[str] = frozenset()
+
+
+class View(NamedTuple):
+    """What a stage looks at: one channel at one moment."""
+
+    channel: Channel
+    rules: Rules
+    episodes: Episodes
+    known: frozenset[str]  # names of beginnings that this channel was told of
+    now_ns: int
+
+
+def _about_itself(view: View, episode: Episode) -> Reason | None:
+    """A channel that takes nothing cannot be told so by itself."""
+    own = episode.kind == OWN and episode.subject_id == view.channel.name
+    return "about_itself" if own else None
+
+
+def _not_routed(view: View, episode: Episode) -> Reason | None:
+    return None if view.rules.routed(view.channel, episode) else "not_routed"
+
+
+def _below_severity(view: View, episode: Episode) -> Reason | None:
+    low = RANK[episode.severity] < RANK[view.channel.least]
+    return "below_severity" if low else None
+
+
+def _never_pages(view: View, episode: Episode) -> Reason | None:
+    if not view.channel.pages or not episode.pages_nobody:
+        return None
+    return "observing" if episode.mode == "observe" else "exercise"
+
+
+def _before_first_start(view: View, episode: Episode) -> Reason | None:
+    old = episode.raised_sequence <= view.rules.first_sequence and episode.raised_sequence > 0
+    return "before_first_start" if old and episode.severity != "critical" else None
+
+
+def _silenced(view: View, episode: Episode) -> Reason | None:
+    silences = view.episodes.silences.values()
+    return "silenced" if any(each.covers(episode, view.now_ns) for each in silences) else None
+
+
+def _maintenance(view: View, episode: Episode) -> Reason | None:
+    if episode.severity == "critical":
+        return None
+    held = any(window.holds(view.now_ns) for window in view.rules.maintenance)
+    return "maintenance" if held else None
+
+
+def _outside_session(view: View, episode: Episode) -> Reason | None:
+    if episode.severity == "critical" or not view.channel.pages:
+        return None
+    return "outside_session" if view.episodes.is_closed(episode, view.now_ns) else None
+
+
+def _explained(view: View, episode: Episode) -> Reason | None:
+    if episode.kind == HALT:
+        return None
+    told = any(cause.name in view.known for cause in causes_of(view, episode))
+    return "explained" if told else None
+
+
+def _awaits_halt(view: View, episode: Episode) -> Reason | None:
+    waits = episode.asks_halt and view.now_ns < episode.raised_ns + view.rules.halt_wait_ns
+    return "awaits_halt" if waits and episode.open else None
+
+
+Stage = Callable[[View, Episode], Reason | None]
+STAGES: tuple[Stage, ...] = (
+    _about_itself,
+    _not_routed,
+    _below_severity,
+    _never_pages,
+    _before_first_start,
+    _silenced,
+    _maintenance,
+    _outside_session,
+    _explained,
+    _awaits_halt,
+)
+HUSHES: tuple[Stage, ...] = (_silenced, _maintenance, _outside_session)  # of what was told before
+
+
+def causes_of(view: View, effect: Episode) -> Iterator[Episode]:
+    """Return the episodes that explain one: they go on, or were over a short while ago."""
+    for cause in view.episodes.by_id.values():
+        late = not cause.open and view.now_ns > (cause.cleared_ns or 0) + view.rules.grace_ns
+        if cause.id != effect.id and not late and view.rules.explains(cause, effect):
+            yield cause
+
+
+def decide(
+    episodes: Episodes, told: Told, rules: Rules, now_ns: int
+) -> tuple[list[Decision], list[Verdict]]:
+    """Return every message that is due now, and why the others are not."""
+    decisions: list[Decision] = []
+    verdicts: list[Verdict] = []
+    for channel in rules.channels:
+        threads = [each for each in told.threads.values() if each.channel == channel.name]
+        known = frozenset(name for thread in threads for name in thread.episodes)
+        view = View(channel, rules, episodes, known, now_ns)
+        for thread in threads:
+            if not thread.closed:
+                decisions += _followed(view, thread, waits=thread.key in told.unsent)
+        new, held = _begun(view, told)
+        decisions += new
+        verdicts += held
+    return decisions, verdicts
+
+
+def is_settled(
+    episode: Episode, verdicts: Iterable[Verdict], episodes: Episodes, rules: Rules, now_ns: int
+) -> bool:
+    """Whether nobody will be told more of an episode, so that it may be forgotten.
+
+    A cause is kept for its effects that come late, and an effect until its cause, which lists it,
+    is over.
+    """
+    if episode.open:
+        return False
+    explains = any(each.cause.fits(episode) for each in rules.inhibitions) or episode.because
+    if explains and now_ns <= (episode.cleared_ns or 0) + rules.grace_ns:
+        return False
+    reasons = {each.reason for each in verdicts if each.episode == episode.id}
+    if "explained" in reasons:
+        causes = (each for each in episodes.by_id.values() if each.open)
+        return not any(rules.explains(each, episode) for each in causes)
+    return "too_many" not in reasons
+
+
+def _followed(view: View, thread: Thread, *, waits: bool) -> Iterator[Decision]:
+    """Return what is to be said in a conversation that goes on: at most one message.
+
+    While the last one waits to be sent, nobody is paged again.
+    """
+    by_name = {each.name: each for each in view.episodes.by_id.values()}
+    here = tuple(by_name[name] for name in thread.episodes if name in by_name)
+    going_on = [each for each in here if each.open]
+    if not going_on:
+        closed = replace(thread, closed=True)
+        if view.channel.ends:
+            yield Decision("end", "over", closed, here, _explained_by(view, here))
+        else:
+            yield Decision(None, "ends_unwanted", closed, here)
+        return
+    worst = max(going_on, key=lambda each: RANK[each.severity])
+    if any(stage(view, worst) for stage in HUSHES):
+        return
+    explained = _explained_by(view, here)
+    if RANK[worst.severity] > RANK[thread.severity]:
+        risen = replace(
+            thread,
+            severity=worst.severity,
+            paged_ns=view.now_ns,
+            pages=thread.pages + 1,
+            acknowledged=False,
+        )
+        yield Decision("update", "severity_rose", risen, here, explained)
+    elif all(each.is_acknowledged for each in going_on):
+        if view.channel.acknowledges and not thread.acknowledged:
+            yield Decision("acknowledge", "acknowledged", replace(thread, acknowledged=True), here)
+    elif (
+        view.channel.pages
+        and not waits
+        and any(_is_unattended(each) for each in going_on)
+        and view.now_ns >= thread.paged_ns + view.rules.repage_ns
+    ):
+        again = replace(thread, paged_ns=view.now_ns, pages=thread.pages + 1)
+        yield Decision("page_again", "unacknowledged", again, here, explained)
+
+
+def _is_unattended(episode: Episode) -> bool:
+    return (
+        episode.severity == "critical" and not episode.is_acknowledged and not episode.pages_nobody
+    )
+
+
+def _begun(view: View, told: Told) -> tuple[list[Decision], list[Verdict]]:
+    """Return the conversations that begin now: a few alone, the rest of a storm as a digest."""
+    verdicts: list[Verdict] = []
+    ready: list[Episode] = []
+    for episode in sorted(view.episodes.by_id.values(), key=_urgency(view.rules)):
+        if episode.name in view.known:
+            verdicts.append(Verdict(episode.id, view.channel.name, "told_already"))
+            continue
+        reason = _held(view, episode)
+        if reason is None:
+            ready.append(episode)
+            view = view._replace(known=view.known | {episode.name})
+        else:
+            verdicts.append(Verdict(episode.id, view.channel.name, reason))
+    alone, rest = _divided(view, ready, told)
+    decisions = [_alone(view, each) for each in alone]
+    last_digest_ns = told.digest_ns.get(view.channel.name, 0)
+    if rest and view.now_ns >= last_digest_ns + view.rules.digest_ns:
+        decisions.append(_digest(view, rest))
+        rest = []
+    verdicts += [
+        Verdict(each.id, view.channel.name, decision.reason)
+        for decision in decisions
+        for each in decision.episodes
+    ]
+    verdicts += [Verdict(each.id, view.channel.name, "too_many") for each in rest]
+    return decisions, verdicts
+
+
+def _held(view: View, episode: Episode) -> Reason | None:
+    """Return why an episode is not told on a channel now; None when it is."""
+    for stage in STAGES:
+        if reason := stage(view, episode):
+            return reason
+    return "over_before_told" if view.channel.pages and not episode.open else None
+
+
+def _urgency(rules: Rules) -> Callable[[Episode], tuple[bool, bool, int, int]]:
+    """Order: what explains others before what it explains, halts, then the worst, the oldest."""
+
+    def place(episode: Episode) -> tuple[bool, bool, int, int]:
+        explains = any(each.cause.fits(episode) for each in rules.inhibitions)
+        return (
+            not explains,
+            episode.kind != HALT,
+            -RANK[episode.severity],
+            episode.raised_sequence,
+        )
+
+    return place
+
+
+def _divided(view: View, ready: list[Episode], told: Told) -> tuple[list[Episode], list[Episode]]:
+    """Return what is told alone, and what is too much for that; a single one is no digest."""
+    since = view.now_ns - view.rules.burst_ns
+    lately = [at for at in told.alone_ns.get(view.channel.name, ()) if at > since]
+    room = max(0, view.rules.burst - len(lately))
+    return ready[:room], ready[room:]
+
+
+def _alone(view: View, episode: Episode) -> Decision:
+    reason: Reason = "first_message" if episode.open else "over_before_told"
+    thread = Thread(
+        key=derived_id(episode.name, "thread", view.channel.name, 0),
+        channel=view.channel.name,
+        episodes=(episode.name,),
+        severity=episode.severity,
+        paged_ns=view.now_ns,
+        closed=not episode.open,
+    )
+    return Decision("raise", reason, thread, (episode,), _explained_by(view, (episode,)))
+
+
+def _digest(view: View, episodes: list[Episode]) -> Decision:
+    worst = max(episodes, key=lambda each: RANK[each.severity])
+    names = tuple(each.name for each in episodes)
+    thread = Thread(
+        key=derived_id("\n".join(names), "digest", view.channel.name, 0),
+        channel=view.channel.name,
+        episodes=names,
+        severity=worst.severity,
+        paged_ns=view.now_ns,
+        closed=not any(each.open for each in episodes),
+    )
+    told = tuple(episodes)
+    return Decision("raise", "digest", thread, told, _explained_by(view, told))
+
+
+def _explained_by(view: View, causes: tuple[Episode, ...]) -> tuple[Episode, ...]:
+    """Return what this channel is not told because it is told of these."""
+    return tuple(
+        each
+        for each in view.episodes.by_id.values()
+        if each.kind != HALT
+        and each.name not in view.known
+        and any(each.id != cause.id and view.rules.explains(cause, each) for cause in causes)
+    )

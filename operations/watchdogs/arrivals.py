@@ -1,0 +1,144 @@
+"""What is wrong with a message of a feed, beside the messages before it?
+
+Four things can be, each by one rule:
+
+- duplicate: its id came before, among the last 1,000 of its feed, or lies 1,000 below the highest
+  where ids count up by one;
+- clock: it says that it happened later than the bus stored it, or, for a trade, more than ten
+  minutes before;
+- gap: ids that counted up by one jump, or a feed says that it sent more than arrived;
+- unchanged: its values are exactly those of the message before it.
+
+A duplicate and a message with a wrong clock are left out by everybody who adds up, never averaged
+in. Whether so many of them are a fault of the feed is judged in `operations.watchdogs.feeds`.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from operations.clock import NANOSECONDS
+
+Fault = Literal["", "duplicate", "clock"]
+Values = tuple[float | str | None, ...]
+
+AHEAD_NS = NANOSECONDS // 10  # clocks that are kept by NTP agree better than 100 ms
+BEHIND_NS = 600 * NANOSECONDS
+REMEMBERED = 1_000  # ids of each feed
+COUNTING = 50  # steps of one after which ids of a feed are taken to count up
+COUNTING_MOST = 1_000
+
+
+class Ids:
+    """The ids that one feed used last, and how many are missing between them."""
+
+    def __init__(self) -> None:
+        self._order: deque[str] = deque()
+        self._known: set[str] = set()
+        self._highest = self._steps = 0
+
+    def take(self, identity: str) -> tuple[bool, int]:
+        """Return whether an id came before, and how many ids before it are missing."""
+        if identity in self._known:
+            return True, 0
+        self._known.add(identity)
+        self._order.append(identity)
+        if len(self._order) > REMEMBERED:
+            self._known.remove(self._order.popleft())
+        if not (identity.isascii() and identity.isdigit() and len(identity) < 20):
+            return False, 0
+        return self._count(int(identity))
+
+    def _count(self, number: int) -> tuple[bool, int]:
+        step, counts = number - self._highest, self._steps >= COUNTING
+        if step <= 0:
+            return counts and step <= -REMEMBERED, 0
+        self._highest = number
+        if step == 1:
+            self._steps = min(self._steps + 1, COUNTING_MOST)
+            return False, 0
+        self._steps //= 2  # ids that jump all the time do not count up
+        return False, step - 1 if counts else 0
+
+    def snapshot(self) -> list[Any]:
+        """Return all of it, in JSON's types."""
+        return [list(self._order), self._highest, self._steps]
+
+    @classmethod
+    def restored(cls, state: list[Any]) -> "Ids":
+        """Return what `snapshot` was taken of."""
+        ids = cls()
+        order, ids._highest, ids._steps = state
+        ids._order, ids._known = deque(order), set(order)
+        return ids
+
+
+class Screen:
+    """Tells the messages to add up from those to leave out, for one feed.
+
+    `behind_ns` is how long before its storing a message may have happened.
+    """
+
+    def __init__(self, behind_ns: int = BEHIND_NS, ids: Ids | None = None) -> None:
+        self._behind_ns, self._ids = behind_ns, ids or Ids()
+        self.missing = 0  # before the newest message
+
+    def take(self, identity: str, happened_ns: int, said_ns: int, stored_ns: int) -> Fault:
+        """Return what is wrong with a message; "" when it counts.
+
+        `happened_ns` is the time of the venue, `said_ns` that of the publisher. A feed whose
+        messages replace each other has no identities: "".
+        """
+        known, self.missing = self._ids.take(identity) if identity else (False, 0)
+        if known:
+            return "duplicate"
+        late_ns = stored_ns - happened_ns
+        if late_ns < -AHEAD_NS or late_ns > self._behind_ns or stored_ns - said_ns < -AHEAD_NS:
+            return "clock"
+        return ""
+
+    def snapshot(self) -> list[Any]:
+        """Return all that it remembers, in JSON's types."""
+        return self._ids.snapshot()
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from a snapshot."""
+        self._ids = Ids.restored(state)
+
+
+class Unchanged:
+    """How many messages in a row only repeat values, and for how long, for one feed.
+
+    A feed may speak of many things, as an account of its positions: each is compared with itself.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[Values, int]] = {}  # by thing; since when
+        self.run, self.span_ns = 0, 0
+
+    def take(self, thing: str, value: Values, happened_ns: int) -> int:
+        """Take the values of a message; return how many in a row repeat theirs by now."""
+        known = self._values.get(thing)
+        if known is None or known[0] != value:
+            self._values[thing] = (value, happened_ns)
+            if known is not None:
+                self.run, self.span_ns = 0, 0
+            return self.run
+        self.run += 1
+        self.span_ns = max(self.span_ns, happened_ns - known[1])
+        return self.run
+
+    def snapshot(self) -> list[Any]:
+        """Return all of it, in JSON's types."""
+        values = {thing: [value, since] for thing, (value, since) in self._values.items()}
+        return [values, self.run, self.span_ns]
+
+    @classmethod
+    def restored(cls, state: list[Any]) -> "Unchanged":
+        """Return what `snapshot` was taken of."""
+        unchanged = cls()
+        values: Mapping[str, Any]
+        values, unchanged.run, unchanged.span_ns = state
+        for thing, (value, since) in values.items():
+            unchanged._values[thing] = tuple(value), since
+        return unchanged

@@ -1,0 +1,203 @@
+"""Was the last volume of an instrument traded so one-sidedly that taking liquidity is a bad idea?
+
+VPIN says how one-sided the last 50 buckets of volume were. Its level depends on the instrument and
+on how trades are signed, so a value counts only beside those before it: it must be above
+`own_level` of them, and for trades that were signed by bars above `high` too. It may throttle
+orders that take liquidity; it never halts, because what it forecasts is disputed (Andersen &
+Bondarenko 2014).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, NamedTuple
+
+from operations.checks import (
+    Episode,
+    Limits,
+    Look,
+    Proposal,
+    Row,
+    Stored,
+    Unit,
+    Verdict,
+    Watchdog,
+    look_at,
+)
+from operations.clock import rfc3339
+from operations.events.base import Event, doc
+from operations.events.findings import Parameter
+from operations.events.marketdata import Trade, TradePrinted
+from operations.events.registry import Instrument, InstrumentDefined
+from operations.watchdogs.flow import FLOW
+
+NAME = "vpin"
+HISTORY = 2_500  # buckets that are looked back on: 50 average days
+
+
+class VpinLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the flow of an instrument is one-sided."""
+
+    high: Annotated[
+        float, doc("VPIN above which it is high where bars say who bought, between 0 and 1.")
+    ] = 0.4
+    own_level: Annotated[
+        float,
+        doc("Part of its own values that it must be above, as a fraction; 0 means `high` alone."),
+    ] = 0.99
+    exit_level: Annotated[
+        float, doc("Part of its own values below which it is over, as a fraction.")
+    ] = 0.90
+    minimum_buckets: Annotated[int, doc("Own values before which its level is unknown.")] = 500
+    throttle_orders_per_minute: Annotated[
+        int, doc("Orders per minute in the instrument while it is one-sided.")
+    ] = 30
+    throttle_seconds: Annotated[int, doc("How long that holds, in seconds.")] = 1800
+
+
+class Bucket(NamedTuple):
+    """The newest value of an instrument beside those before it."""
+
+    sequence: int
+    first_sequence: int | None
+    last_sequence: int
+    signed: bool
+    vpin: float | None
+    before: int  # values before it
+    below: int  # of them, those below it
+    bucket_volume: float | None
+    left_out: int
+    left_out_volume: float
+
+
+QUERY = f"""
+WITH newest AS (
+    SELECT look.look, look.unit, max(b.place) AS place
+    FROM look JOIN vpin_bucket b ON b.symbol = look.unit AND b.sequence <= look.sequence
+    GROUP BY look.look, look.unit
+), value AS (
+    SELECT n.look, b.* FROM newest n JOIN vpin_bucket b ON b.symbol = n.unit AND b.place = n.place
+), history AS (
+    SELECT v.look, min(h.sequence) AS first_sequence, count(h.vpin) AS before,
+           count(h.vpin) FILTER (h.vpin < v.vpin) AS below
+    FROM value v JOIN vpin_bucket h ON h.symbol = v.symbol AND h.series = v.series
+        AND h.place < v.place AND h.place >= v.place - {HISTORY}
+    GROUP BY v.look
+)
+SELECT v.look, v.symbol AS unit, NULL::VARCHAR AS fund_id, NULL::VARCHAR AS strategy_id,
+       v.sequence, h.first_sequence, v.sequence AS last_sequence, v.signed, v.vpin,
+       coalesce(h.before, 0) AS before, coalesce(h.below, 0) AS below,
+       v.bucket_volume, v.left_out, v.left_out_volume
+FROM value v LEFT JOIN history h USING (look)
+ORDER BY v.look
+"""  # noqa: S608
+
+
+def looks(batch: Sequence[Stored], rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+    """Look at an instrument whenever a trade fills a bucket, once for all that it fills."""
+    full = dict.fromkeys((row[0], row[2]) for row in rows[FLOW.name])
+    if not full:
+        return
+    causes = {stored.sequence: stored for stored in batch}
+    for sequence, symbol in full:
+        yield look_at(causes[sequence], Unit("instrument", symbol))
+
+
+def inspect(
+    buckets: Sequence[Bucket], look: Look, limits: VpinLimits, known: Episode | None
+) -> Verdict:
+    """Judge the newest value of an instrument beside its own."""
+    assert look.unit is not None
+    symbol = look.unit.id
+    now = buckets[-1] if buckets else None
+    if now is None or now.bucket_volume is None:
+        return _unknown(f"{symbol} has no average_daily_volume: its buckets have no size")
+    if now.vpin is None:
+        return _unknown(f"VPIN of {symbol} is unknown: no value yet")
+    if limits.own_level and now.before < limits.minimum_buckets:
+        few = f"{now.before} buckets of {limits.minimum_buckets} needed"
+        return _unknown(f"the level of VPIN of {symbol} is unknown: {few}")
+    level = now.below / now.before if now.before else 0.0
+    bare = not limits.own_level
+    high = now.vpin > limits.high or (now.signed and not bare)
+    one_sided = high and (bare or level >= limits.own_level)
+    calm = now.vpin <= limits.high if bare else level < limits.exit_level
+    how = "aggressors" if now.signed else "bars"
+    return Verdict(
+        state="warning" if one_sided else "ok",
+        title=f"VPIN of {symbol} is {now.vpin:.3f}, above {level:.1%} of its own values",
+        stage=int(one_sided),
+        recovered=known is not None and calm,
+        statistic=now.vpin,
+        statistic_name="VPIN of 50 buckets, between 0 and 1",
+        threshold=limits.high,
+        samples=now.before,
+        details=f"signed by {how}; {now.left_out} trades of {now.left_out_volume:g} are left out",
+        parameters=(
+            Parameter(name="level", value=repr(level)),
+            Parameter(name="own_level", value=repr(limits.own_level)),
+            Parameter(name="bucket_volume", value=repr(now.bucket_volume)),
+        ),
+        proposal=_throttle(symbol, limits) if one_sided else None,
+    )
+
+
+def _throttle(symbol: str, limits: VpinLimits) -> Proposal:
+    rate, seconds = limits.throttle_orders_per_minute, limits.throttle_seconds
+    return Proposal(
+        kind="throttle",
+        scope="instrument",
+        scope_id=symbol,
+        seconds=seconds,
+        orders_per_minute_at_most=rate,
+        words=f"at most {rate} orders a minute in {symbol} for {seconds} s",
+    )
+
+
+def _unknown(title: str) -> Verdict:
+    return Verdict(state="unknown", title=title)
+
+
+def canary(now_ns: int, run_id: str) -> Iterator[Event]:
+    """Return large trades on both sides, whose edges mix in buckets, and then one large sale."""
+    symbol, at = f"canary-{run_id}", rfc3339(now_ns)
+    yield InstrumentDefined(
+        event_id=f"{run_id}-0",
+        timestamp=at,
+        actor="canary",
+        subject_id=symbol,
+        environment="canary",
+        data=Instrument(
+            symbol=symbol, kind="equity", currency="USD", multiplier=Decimal(1),
+            average_daily_volume=Decimal(5000),
+        ),
+    )  # fmt: skip
+    for number in range(1, 62):  # a bucket is 100
+        yield TradePrinted(
+            event_id=f"{run_id}-{number}",
+            timestamp=at,
+            actor="canary",
+            subject_id=symbol,
+            environment="canary",
+            data=Trade(
+                symbol=symbol, trade_id=str(number), venue="canary", price=Decimal(1),
+                size=Decimal(1050 if number < 61 else 4200), currency="USD", venue_time=at,
+                aggressor="buy" if number % 2 else "sell",
+            ),
+        )  # fmt: skip
+
+
+WATCHDOG = Watchdog(
+    name=NAME,
+    why="Who takes liquidity from one-sided flow trades against somebody who may know more.",
+    action="throttle orders in the instrument, for a time; never a halt",
+    budget="1 per instrument-year",
+    unit="instrument",
+    limits=VpinLimits,
+    tables=(FLOW,),
+    row=Bucket,
+    query=QUERY,
+    inspect=inspect,
+    looks=looks,
+    feeds=lambda unit: (f"trades/{unit.id}",),
+    canary=canary,
+)

@@ -1,0 +1,157 @@
+"""Servers on loopback that people's channels talk to in tests: they answer as told, and remember.
+
+An HTTP server that any channel posts to, and a real mail server.
+"""
+
+import json
+import threading
+from collections import deque
+from contextlib import contextmanager
+from email import message_from_bytes
+from email.message import Message
+from email.policy import default
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+from workers.servers import free_port
+
+LONGEST_SECONDS = 30
+
+
+class Request(NamedTuple):
+    """What somebody sent."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+NOTHING: dict[str, str] = {}
+
+
+class Answer(NamedTuple):
+    """What is answered; one that hangs takes the request and says nothing until it is let go."""
+
+    status: int = 200
+    headers: dict[str, str] = NOTHING
+    body: bytes = b"ok"
+    hangs: bool = False
+
+
+class Receiver:
+    """An HTTP server; `answers` are used up one by one, then everything is 200."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.answers: deque[Answer] = deque()
+        self.always: Answer | None = None
+        self.let_go = threading.Event()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                request = Request(self.command, self.path, headers, body)
+                answer = receiver.take(request)
+                if answer.hangs:
+                    receiver.let_go.wait(LONGEST_SECONDS)
+                    self.close_connection = True
+                    return
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            do_GET = do_POST  # noqa: N815 (the name that http.server asks for)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def take(self, request: Request) -> Answer:
+        self.requests.append(request)
+        if self.always is not None:
+            return self.always
+        return self.answers.popleft() if self.answers else Answer()
+
+    def at(self, path: str) -> list[Request]:
+        """Every request to a path."""
+        return [each for each in self.requests if each.path.startswith(path)]
+
+    def stop(self) -> None:
+        self.let_go.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class MailServer:
+    """A mail server on loopback; `mails` are those that it took, `answer` what it says to one."""
+
+    def __init__(self) -> None:
+        self.mails: list[Message] = []
+        self.answer = "250 OK"
+        self.login: tuple[str, str] | None = None
+        self.known = ("ops", "mail-password")
+        self.port = free_port()
+        self._controller = Controller(
+            self,
+            hostname="127.0.0.1",
+            port=self.port,
+            auth_require_tls=False,
+            authenticator=self._authenticate,
+        )
+
+    def _authenticate(self, _server, _session, _envelope, _mechanism, data) -> AuthResult:
+        self.login = (data.login.decode(), data.password.decode())
+        return AuthResult(success=self.login == self.known, handled=False)
+
+    async def handle_DATA(self, _server, _session, envelope) -> str:  # noqa: N802 (aiosmtpd's name)
+        if self.answer.startswith("250"):
+            self.mails.append(message_from_bytes(envelope.content, policy=default))
+        return self.answer
+
+    def start(self) -> "MailServer":
+        self._controller.start()
+        return self
+
+    def stop(self) -> None:
+        self._controller.stop()
+
+
+@contextmanager
+def receiving():
+    receiver = Receiver()
+    try:
+        yield receiver
+    finally:
+        receiver.stop()
+
+
+@contextmanager
+def mailing():
+    server = MailServer().start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,375 @@
+"""Is everybody told once, with real servers, whatever dies and whatever the channels answer?"""
+
+import json
+
+import pytest
+from alert_site import SECRETS, Site, over, vpin, worse
+from halting import envelope, halt_order, times
+from receivers import Answer, mailing, receiving
+from support import eventually
+
+from operations.clock import NANOSECONDS, now_ns, rfc3339
+from operations.events.commands import (
+    AcknowledgeCommanded,
+    AcknowledgeOrder,
+    SilenceCommanded,
+    SilenceOrder,
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+REPEAT = "may have come before"
+
+
+@pytest.fixture
+def receiver():
+    with receiving() as running:
+        yield running
+
+
+@pytest.fixture
+def mail():
+    with mailing() as running:
+        yield running
+
+
+@pytest.fixture
+def site(nats_server, database, receiver, mail):
+    return Site(nats_server, database, receiver, mail)
+
+
+def acknowledged(episode):
+    return AcknowledgeCommanded(
+        **envelope(episode), data=AcknowledgeOrder(episode=episode, **times())
+    )
+
+
+def silenced(seconds=600, check=None):
+    order = SilenceOrder(
+        silence_id="s-1",
+        until=rfc3339(now_ns() + int(seconds * NANOSECONDS)),
+        check=check,
+        **times() | {"reason": "known"},
+    )
+    return SilenceCommanded(**envelope("s-1"), data=order)
+
+
+async def verdicts(site, episode):
+    rows = await site.rows("SELECT channel, reason FROM notify.verdict WHERE episode = $1", episode)
+    return {row["channel"]: row["reason"] for row in rows}
+
+
+async def test_each_channel_gets_exactly_one_message_per_episode_and_its_end(site):
+    async with site.working():
+        await site.send(vpin())
+        await site.tells(1)
+        await site.send(vpin(), worse(), vpin(), over())
+        await eventually(lambda: site.told()["webhook"] == 2)
+        await site.quiet()
+    once, twice = ("email", "notion"), ("telegram", "slack", "pagerduty", "webhook")
+    assert site.told() == dict.fromkeys(once, 1) | dict.fromkeys(twice, 2)
+    began, ended = (each.json for each in site.receiver.at("/v2"))
+    assert (began["event_action"], ended["event_action"]) == ("trigger", "resolve")
+    assert began["dedup_key"] == ended["dedup_key"]
+
+
+async def test_an_order_of_the_firm_silences_acknowledges_and_nobody_else_can(site):
+    site.channels = ("pagerduty",)
+    async with site.working() as worker:
+        await site.send(vpin())
+        await site.tells(1)
+        await site.send(acknowledged("e-1"), key="service-limits", user="operator")
+        await site.send(silenced(), key="oms-1", user="operator")
+        await site.send(over(), key="service-limits")  # no key may end what another found
+        refused = worker.registry.get_sample_value
+        await eventually(lambda: refused("alert_events_refused") == 3)
+        await site.send(acknowledged("e-1"), key="operator", user="operator")
+        await site.tells(2)
+        await site.send(silenced(check="vpin"), key="operator", user="operator")
+        await site.send(vpin(episode="e-2"))
+
+        async def held():
+            return (await verdicts(site, "e-2")) == {"pagerduty": "silenced"}
+
+        await eventually(held)
+    assert [each.json["event_action"] for each in site.receiver.at("/v2")] == [
+        "trigger",
+        "acknowledge",
+    ]
+
+
+async def test_a_silence_of_everything_never_silences_a_halt(site):
+    site.channels = ("slack", "pagerduty")
+    async with site.working(), site.firm.working():
+        await site.send(silenced(), key="operator", user="operator")
+        await site.send(vpin())
+        await site.send(halt_order("h-1"), key="operator", user="operator")
+        await site.tells(1)
+        await site.quiet()
+    assert "the firm is halted, MANUAL" in site.receiver.at("/services")[0].json["text"]
+    assert (await verdicts(site, "e-1"))["slack"] == "silenced"
+    assert (await verdicts(site, "h-1"))["pagerduty"] == "told_already"
+
+
+async def test_pagers_ring_again_until_somebody_acknowledges(nats_server, database, receiver, mail):
+    site = Site(nats_server, database, receiver, mail, repage_minutes=0.01)
+    site.channels = ("telegram",)
+    async with site.working():
+        await site.send(vpin())
+        await eventually(lambda: site.told()["telegram"] >= 3)
+        await site.send(acknowledged("e-1"), key="operator", user="operator")
+
+        async def known():
+            rows = await site.rows("SELECT alert->>'acknowledged_by' AS by FROM notify.alert")
+            return rows[0]["by"] == "operator"
+
+        await eventually(known)
+        await site.quiet()
+        rung = site.told()["telegram"]
+        await site.send(vpin(episode="e-2", environment="canary"))
+        assert site.told()["telegram"] == rung
+    assert "nobody has acknowledged" in receiver.at("/bot")[1].json["text"]
+
+
+async def test_what_a_channel_does_not_take_now_is_tried_again_in_order_and_others_go_on(site):
+    site.channels = ("slack", "webhook")
+    site.receiver.always = Answer(500)
+    async with site.working() as worker:
+        await site.send(vpin())
+        await eventually(lambda: len(site.receiver.at("/services")) >= 2, 20)
+        await site.send(over())
+        state = worker.conditions.get("channel slack")
+        assert (state.ok, state.detail) == (
+            False,
+            f"127.0.0.1:{site.receiver.port} answered 500",
+        )
+        site.receiver.always = None
+        await eventually(lambda: "over: " in str(site.receiver.at("/services")[-1].json), 40)
+        await site.quiet()
+        await eventually(lambda: worker.conditions.ready)
+    rows = await site.rows("SELECT state, attempts FROM notify.message WHERE channel = 'slack'")
+    assert {row["state"] for row in rows} == {"sent"}
+    assert REPEAT not in site.receiver.at("/services")[1].json["text"]  # it said that it has none
+
+
+async def test_after_a_time_out_nobody_knows_so_the_next_attempt_says_that(site):
+    site.channels = ("slack",)
+    site.receiver.answers.append(Answer(hangs=True))
+    async with site.working():
+        await site.send(vpin())
+        await eventually(lambda: len(site.receiver.at("/services")) == 2, 30)
+    first, second = (each.json["text"] for each in site.receiver.at("/services"))
+    assert REPEAT not in first
+    assert REPEAT in second
+
+
+async def test_a_message_that_can_never_be_sent_is_said_on_the_other_channels(site):
+    site.channels = ("slack", "email")
+    site.receiver.always = Answer(404, body=b"no_service")
+    async with site.working() as worker:
+        await site.send(vpin())
+        await eventually(lambda: len(site.mail.mails) == 2)
+        await site.quiet()
+        assert not worker.conditions.get("channel slack").ok
+    assert len(site.receiver.at("/services")) == 1
+    subjects = [each["Subject"] for each in site.mail.mails]
+    assert any("slack will never take" in each and "answered 404" in each for each in subjects)
+    (row,) = await site.rows("SELECT problem FROM notify.message WHERE state = 'failed'")
+    assert row["problem"].endswith("answered 404")
+
+
+async def test_a_channel_with_a_wrong_setting_is_said_and_the_others_work(site):
+    site.channels = ("slack", "telegram")
+    site.bot_token = ""
+    async with site.working() as worker:
+        await site.send(vpin())
+        await eventually(lambda: site.told()["slack"] == 1)
+        state = worker.conditions.get("channel telegram")
+        assert (state.ok, "telegram.bot_token" in state.detail) == (False, True)
+
+
+async def test_what_was_raised_and_over_while_nobody_worked_is_told_once_and_rings_nobody(site):
+    site.channels = ("slack", "pagerduty")
+    async with site.working():
+        await site.send(vpin())
+        await site.tells(1)
+    await site.send(over(), vpin(episode="e-2"), over("e-2"), vpin(episode="e-3"))
+    async with site.working():
+        await eventually(lambda: site.told() | {"slack": 4, "pagerduty": 3} == site.told(), 20)
+        await site.quiet()
+    assert (await verdicts(site, "e-2"))["pagerduty"] == "over_before_told"
+    actions = [each.json["event_action"] for each in site.receiver.at("/v2")]
+    assert sorted(actions) == ["resolve", "trigger", "trigger"]
+
+
+async def test_history_before_the_first_start_is_told_only_where_it_is_critical_and_goes_on(site):
+    site.channels = ("webhook",)
+    await site.send(vpin(episode="e-1"), over("e-1"))
+    await site.send(vpin(episode="e-2", severity="warning"), vpin(episode="e-3"))
+    async with site.working() as worker:
+        await eventually(lambda: worker.conditions.ready)
+        await site.send(vpin(episode="e-4", severity="warning"))
+        await eventually(lambda: site.told()["webhook"] == 2)
+        await site.quiet()
+    told = [each.json["episodes"] for each in site.receiver.at("/hook")]
+    assert sorted(told) == [["e-3"], ["e-4"]]
+
+
+async def test_nats_out_of_reach_is_one_page_which_holds_and_lists_what_follows(
+    nats_server, database, receiver, mail
+):
+    site = Site(nats_server, database, receiver, mail, outage_seconds=4.0, grace_seconds=1.0)
+    site.channels = ("slack", "pagerduty")
+    async with site.working() as worker:
+        await eventually(lambda: worker.conditions.ready)
+        nats_server.kill()
+        await site.tells(1, 30)
+        assert "NATS is out of reach" in receiver.at("/services")[0].json["text"]
+        nats_server.start()
+        await eventually(lambda: worker.conditions.ready, 30)
+        await site.tells(2, 30)
+    ends = [each.json["event_action"] for each in receiver.at("/v2")]
+    assert ends == ["trigger", "resolve"]
+
+
+async def test_while_nats_is_out_of_reach_a_new_worker_does_not_page_again(
+    nats_server, database, receiver, mail
+):
+    site = Site(nats_server, database, receiver, mail, outage_seconds=4.0, grace_seconds=0.0)
+    site.channels = ("slack",)
+    async with site.working() as worker:
+        await eventually(lambda: worker.conditions.ready)
+        nats_server.kill()
+        await site.tells(1, 30)
+    async with site.working() as worker:
+
+        def looked():
+            return worker.registry.get_sample_value("alert_look_timestamp_seconds")
+
+        began = now_ns() / NANOSECONDS
+        await eventually(lambda: looked() and looked() > began + 6, 30)
+        assert site.told()["slack"] == 1
+        nats_server.start()
+        await site.tells(2, 30)
+
+
+async def test_a_second_worker_stands_by_and_takes_over(site):
+    site.channels = ("webhook",)
+    async with site.working() as first:
+        await eventually(lambda: first.conditions.ready)
+        async with site.working() as second:
+            await eventually(
+                lambda: "standing by" in second.conditions.get("worker").detail, message="it waits"
+            )
+            await site.send(vpin())
+            await site.tells(1)
+    async with site.working():
+        await site.send(vpin(), over())
+        await site.tells(2)
+        await site.quiet()
+    assert [each.json["action"] for each in site.receiver.at("/hook")] == ["raise", "end"]
+
+
+async def test_an_address_elsewhere_is_called_while_all_is_well_and_only_then(
+    nats_server, database, receiver, mail
+):
+    ping = f"{receiver.url}/ping/secret-uuid"
+    site = Site(nats_server, database, receiver, mail, ping_url=ping, ping_seconds=0.1)
+    site.channels = ()
+    async with site.working() as worker:
+        await eventually(lambda: len(receiver.at("/ping")) >= 3, 20)
+        nats_server.pause()
+        try:
+            await eventually(lambda: not worker.conditions.get("worker").ok, 40)
+            called = len(receiver.at("/ping"))
+            await eventually(lambda: worker.conditions.get("worker").ok is False)
+            assert len(receiver.at("/ping")) <= called + 1
+        finally:
+            nats_server.resume()
+
+
+STEPS = ["rewound", "folded", "decided", "committed", "sending"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_killed_at_any_step_before_sending_it_hears_exactly_once(site, step):
+    site.channels = ("slack",)
+    await site.send(vpin(episode="e-0", severity="warning"))  # before the first start
+    async with site.working() as worker:
+        await eventually(lambda: worker.conditions.ready)
+    await site.send(vpin())
+    dying = site.process(step, 2 if step == "folded" else 1, "KILL")
+    try:
+        await dying.died()
+    finally:
+        dying.end()
+    assert site.told()["slack"] == 0
+    async with site.working():
+        await site.tells(1)
+        await site.send(over())
+        await site.tells(2)
+        await site.quiet()
+    raised, ended = (each.json["text"] for each in site.receiver.at("/services"))
+    assert (REPEAT in raised) is (step == "sending")
+    assert ended.startswith("[critical] over: toxic flow in e-1")
+
+
+@pytest.mark.parametrize("channel", ["pagerduty", "email", "webhook", "slack", "telegram"])
+async def test_killed_after_the_answer_it_is_sent_again_under_the_same_key(site, channel):
+    site.channels = (channel,)
+    async with site.working() as worker:
+        await eventually(lambda: worker.conditions.ready)
+    await site.send(vpin())
+    dying = site.process("answered", 1, "KILL")
+    try:
+        await dying.died()
+    finally:
+        dying.end()
+    async with site.working():
+        await site.tells(2)
+        await site.quiet()
+    match channel:
+        case "pagerduty":
+            keys = [each.json["dedup_key"] for each in site.receiver.at("/v2")]
+        case "webhook":
+            keys = [each.headers["idempotency-key"] for each in site.receiver.at("/hook")]
+        case "email":
+            keys = [each["Message-ID"] for each in site.mail.mails]
+        case _:
+            first, second = (json.loads(each.body)["text"] for each in site.receiver.requests)
+            assert REPEAT not in first
+            keys = [first, second.replace(f"\n{second.splitlines()[-1]}", "")]
+            assert REPEAT in second
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+async def test_no_secret_is_logged_stored_or_shown_whatever_the_channels_answer(site):
+    site.channels = (*site.channels, "apprise")
+    process = site.process()
+    try:
+        for answer in (Answer(200), Answer(500), Answer(403), Answer(hangs=True)):
+            site.receiver.always = answer
+            before = len(site.receiver.requests)
+            await site.send(vpin(episode=f"e-{answer.status}-{answer.hangs}"))
+            await eventually(lambda before=before: len(site.receiver.requests) >= before + 5, 30)
+        settings = site.settings()
+        site.receiver.stop()
+        await site.send(vpin(episode="e-refused"))
+
+        async def refused():
+            query = "SELECT problem FROM notify.message WHERE problem LIKE '%cannot be reached%'"
+            return await site.rows(query)
+
+        await eventually(refused, 30)
+    finally:
+        said = process.ended()
+    stored = await site.rows(
+        "SELECT problem, message::text FROM notify.message UNION ALL "
+        "SELECT '', alert::text FROM notify.alert"
+    )
+    texts = [said, *(str(tuple(row)) for row in stored)]
+    assert "channel slack" in texts[0]
+    hidden = (*SECRETS, settings.postgres.dsn.split(":")[2].split("@")[0], settings.nats.password)
+    for text in texts:
+        for secret in hidden:
+            assert secret not in text
