@@ -61,6 +61,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
         "mts.v1.operations.service.polled",
         "mts.v1.operations.database.measured",
         "mts.v1.operations.database.maintained",
+        f"{FINDING}.measure.*",
     ),
 }
 # Roles of which each owner has its own, as `check.audit` or `oms.oms-1`: one owner per subject.
