@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: all install up down format lint types imports unit test bench fuzz demo contract lock clean
+.PHONY: all install up down format lint types imports unit test bench calibrate fuzz demo contract lock clean
 
 # What a change needs before it is committed: seconds, no servers.
 all: format lint types imports unit
@@ -48,6 +48,10 @@ test: lint types imports
 
 bench: install
 	$(BIN)/python bench/run.py
+
+# How often watchdogs are wrong, into docs/calibration.md; minutes.
+calibrate: install
+	$(BIN)/python -m bench.calibrate
 
 # A million mutated payloads each: do both readers of the frozen rule agree, and both of market data?
 fuzz: install

@@ -24,7 +24,7 @@ from operations.adapters import judge, oms_link, roster_files, wire
 from operations.adapters.credentials import nats_url
 from operations.adapters.judge import Judge, RosterWatch
 from operations.adapters.oms_actions import ActionDuties
-from operations.adapters.oms_cancels import OrderSystem, end_tasks
+from operations.adapters.oms_cancels import OrderSystem
 from operations.adapters.oms_duties import Duties, Voice
 from operations.adapters.oms_file import FileHalts
 from operations.adapters.oms_flatten import Flattener
@@ -34,6 +34,7 @@ from operations.adapters.oms_memory import MemoryFile
 from operations.adapters.sentinel import Sentinel
 from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
+from operations.adapters.tasks import end_tasks
 from operations.adapters.wire import WireClient
 from operations.audit.chain import Delivery
 from operations.clock import NANOSECONDS, monotonic_ns, new_event_id, now_ns, rfc3339

@@ -28,7 +28,7 @@ OMS = "oms-1"
 CRASHING = Path(__file__).parent / "workers" / "crash_at.py"
 SOUTH, NORTH = Scope("FUND_HALT", "south"), Scope("FUND_HALT", "north")
 PAPER = tuple(seat.account_id for seat in seats(OMS) if seat.trading == "paper")
-SECONDS = 60
+SECONDS = 200  # it starts again and again meanwhile
 HEARD = {"before remember heard", "after remember heard"}
 
 

@@ -169,6 +169,8 @@ def mirror(file: Path) -> Path:
 def test_the_pages_of_settings_and_commands_are_the_ones_made_from_the_source():
     assert (ROOT / "docs/settings.md").read_text() == reference.settings_page(), "run make contract"
     assert (ROOT / "docs/commands.md").read_text() == reference.commands_page(), "run make contract"
+    watched = (ROOT / "docs/watchdogs.md").read_text()
+    assert watched == reference.watchdogs_page(), "run make contract"
 
 
 def test_every_command_in_the_readme_exists():

@@ -70,7 +70,8 @@ class Child:
                 process.send_signal(signal.SIGCONT)  # a paused process takes its signal only then
             for seconds in STOP_PAUSES_SECONDS:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(process.wait()), seconds)
+                    async with asyncio.timeout(seconds):
+                        await process.wait()
                     break
             else:
                 self._say(f"{self.name} did not stop in {sum(STOP_PAUSES_SECONDS)} s: killed")
@@ -90,7 +91,8 @@ class Child:
             self._trouble = f"ended with exit code {code}, starts again in {pause:g} s"
             self._say(f"{self.name} {self._trouble}")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _run(self) -> int:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from operations import oms as library
 from operations.adapters import service_bus, wire
 from operations.adapters.oms_cancels import OrderSystem
+from operations.adapters.tasks import end_tasks
 from operations.clock import now_ns, rfc3339
 from operations.errors import Rejected
 from operations.events.base import Quantity
@@ -237,5 +238,4 @@ async def run(runtime: Runtime) -> None:
                 for each in waits:
                     each.cancel()
         finally:
-            answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
+            await end_tasks(answering)

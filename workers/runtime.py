@@ -16,6 +16,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from operations import config
+from operations.adapters.tasks import end_tasks
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.config import Settings
 from operations.errors import Corrupted, OperationsError, Retryable
@@ -65,7 +66,8 @@ class Runtime:
     async def pause(self, seconds: float) -> None:
         """Wait, or less when the process is asked to stop."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
 
 
 async def first_of(*works: Coroutine[Any, Any, object]) -> None:
@@ -76,9 +78,7 @@ async def first_of(*works: Coroutine[Any, Any, object]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
 
 
 Run = Callable[[Runtime], Coroutine[Any, Any, None]]
@@ -107,8 +107,7 @@ async def _serve(runtime: Runtime, run: Run, parent: int, beside: Sequence[Run] 
                 others = [group.create_task(_watch_parent(runtime, parent))]
                 others += [group.create_task(other(runtime)) for other in beside]
                 code = await _run_until_stopped(runtime, run)
-                for other in others:
-                    other.cancel()
+                await end_tasks(*others)
             return code
     except OperationsError as error:
         runtime.log.error("cannot start", reason=str(error))  # noqa: TRY400 (it says it all)
@@ -158,9 +157,7 @@ async def _run_once(runtime: Runtime, run: Run) -> None:
             runtime.condition(WORKER, ok=False, detail="stopping")
             await asyncio.wait((work,), timeout=DRAIN_SECONDS)
         if not work.done():
-            work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
+            await end_tasks(work)
             return
         await work
     finally:

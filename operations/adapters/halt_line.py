@@ -16,6 +16,7 @@ from operations.adapters.oms_link import BusClock
 from operations.adapters.orders_of_people import Person
 from operations.adapters.publisher import Acknowledgement, Publisher
 from operations.adapters.roster_files import read_public
+from operations.adapters.tasks import end_tasks
 from operations.adapters.wire import WireClient
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.config import Nats, Settings
@@ -126,7 +127,7 @@ class HaltLine:
                     self._judge(self._heard.get_nowait())
             return True
         finally:
-            polling.cancel()
+            await end_tasks(polling)
 
     async def _poll(self) -> None:
         """Read again and again; a stream that does not answer must not keep what is heard."""

@@ -217,7 +217,8 @@ class Link:
         if writer is not None and self._expected > len(self._answers):
             writer.transport.abort()
         with suppress(nats.errors.Error, OSError, TimeoutError):
-            await asyncio.wait_for(self._client.close(), CONNECT_SECONDS)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._client.close()
 
     @property
     def broken(self) -> bool:

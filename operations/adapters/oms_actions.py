@@ -6,6 +6,7 @@ restart says only the rest. Only a stored order of a person ends what a person h
 """
 
 import asyncio
+from contextlib import suppress
 
 from operations.actions.state import Action, Actions
 from operations.actions.targets import BY_PERSON, WORKED
@@ -91,10 +92,9 @@ class ActionDuties:
                     self.problem = f"the order system cannot say how far actions are: {error!r}"
                     pause = FAILED_SECONDS
             waits = pause if self.problem or any(True for _ in self.actions.active()) else None
-            try:
-                await asyncio.wait_for(self._changed.wait(), waits)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(waits):
+                    await self._changed.wait()
 
     async def _look(self) -> None:
         for action in self.actions.known.values():

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from operations.adapters.tasks import end_tasks
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.events.actions import ActionRequest
 from operations.halt.book import Open, Order
@@ -19,7 +20,6 @@ from operations.halt.book import Open, Order
 AGAIN_NS = NANOSECONDS
 AGAIN_AT_MOST_NS = 30 * NANOSECONDS
 TICK_SECONDS = 0.02
-CANCEL_AGAIN_SECONDS = 0.2
 
 
 class Progress(NamedTuple):
@@ -59,21 +59,6 @@ class OrderSystem(Protocol):
         """
         reason = "this order system has no means to do it; whoever runs it has to, by hand"
         return {each.action_id: Progress("REFUSED", reason=reason) for each in actions}
-
-
-async def end_tasks(*tasks: "asyncio.Task[None]") -> None:
-    """Cancel tasks until they have ended.
-
-    Once is not enough: `asyncio.wait_for` of Python 3.11 passes over a cancel that comes in the
-    moment in which what it waits for is done.
-    """
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        done, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
-        for task in done:
-            task.cancelled() or task.exception()  # seen, so that nobody is warned of it
 
 
 class Cancels(Struct, kw_only=True):

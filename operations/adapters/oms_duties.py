@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from operations.adapters.oms_cancels import Canceller, Cancels, OrderSystem, end_tasks
+from operations.adapters.oms_cancels import Canceller, Cancels, OrderSystem
 from operations.adapters.oms_link import Outbox
 from operations.adapters.oms_memory import (
     Deed,
@@ -21,6 +21,7 @@ from operations.adapters.oms_memory import (
     with_heard,
     without_canceling,
 )
+from operations.adapters.tasks import end_tasks
 from operations.clock import monotonic_ns, now_ns, rfc3339
 from operations.events.base import Event
 from operations.events.commands import CancelAllCommanded

@@ -8,6 +8,7 @@ confirmed after a second is sent again under the same id, also on the next conne
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -140,10 +141,9 @@ class Outbox:
                     each.sent_ns = now
                     reply = f"{inbox}.{number}"
                     await client.publish(each.subject, each.payload, reply, each.headers)
-            try:
-                await asyncio.wait_for(self._wake.wait(), AGAIN_NS / NANOSECONDS / 2)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_NS / NANOSECONDS / 2):
+                    await self._wake.wait()
 
     def _answered(self, subject: bytes, headers: bytes, data: bytes) -> None:
         try:

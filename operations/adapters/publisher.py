@@ -31,6 +31,7 @@ from operations.adapters.link import (
     Outgoing,
     address,
 )
+from operations.adapters.tasks import end_tasks
 from operations.clock import new_event_id, now_ns, rfc3339
 from operations.errors import Denied, OperationsError, Rejected, Retryable
 from operations.events.base import Event, encode
@@ -201,9 +202,7 @@ class Publisher:
             await self.flush(self._drain_seconds if drain_seconds is None else drain_seconds)
         finally:
             task, self._task = self._task, None
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end_tasks(task)
             await self._link.close()
             self._fail(Retryable("the publisher is closed; open a new one"))
 

@@ -185,7 +185,8 @@ class Reader:
         if not self._buffer:
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), wait_seconds)
+                async with asyncio.timeout(wait_seconds):
+                    await self._arrived.wait()
             except TimeoutError:
                 self._check()
                 await self._look()

@@ -1,6 +1,6 @@
-"""Write docs/settings.md and docs/commands.md from the source: `make contract`.
+"""Write docs/settings.md, commands.md and watchdogs.md from the source: `make contract`.
 
-A setting or a command that exists is documented, and what is documented exists; a test compares.
+What exists is documented, and what is documented exists; a test compares.
 """
 
 import sys
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from cyclopts import App
 
+from operations import watchdogs
+from operations.adapters import settable
 from operations.cli.app import app
 from operations.config import Setting, catalogue
 
@@ -21,6 +23,21 @@ COMMANDS = """# Commands
 
 Made by `make contract` from the commands themselves; `mts COMMAND --help` shows their arguments.
 `mts1b-operations` is the same program under another name.
+"""
+WATCHDOGS = """# Watchdogs
+
+Made by `make contract` from operations/watchdogs. Each looks at one thing from the stream. A new
+installation observes: it says what it would have done, and asks for nothing. `mts watchdogs` shows
+how everything stands, `mts watchdogs report --days 30` what was found and what would have been
+done, `mts config set NAME.mode act` lets one act, for the firm or with `--fund` for one fund
+([configuration.md](configuration.md)).
+
+Below its smallest sample, without a limit that has no default, and while a feed that it needs is at
+fault, a unit is unknown: it raises nothing and clears nothing, and it is shown with the reason.
+Drawdown, daily loss, drift below -2 and a spike of news over the whole firm halt through the worker
+`limits`, at once and from the first day ([18](decisions/0018-limits-are-folded-from-the-stream.md),
+[20](decisions/0020-a-watchdog-is-one-question.md)). How often each is wrong when nothing is:
+[calibration.md](calibration.md).
 """
 HELP_ARGUMENTS = ("--help", "-h", "--version")
 
@@ -67,8 +84,29 @@ def commands(group: App, name: str) -> Iterator[tuple[str, str]]:
         yield from below
 
 
+def watchdogs_page() -> str:
+    """Return what every watchdog is for, and its limits."""
+    lines = [
+        WATCHDOGS,
+        "| watchdog | looks at each | when acting | false alarms at most |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| [{one.name}](runbooks/{one.name}.md) | {one.unit} | {one.action} | {one.budget} |"
+        for one in watchdogs.ALL
+    ]
+    limits = settable.catalogue()
+    for one in watchdogs.ALL:
+        lines += ["", f"## {one.name}", "", one.why, "", "| limit | default | what it is |"]
+        lines.append("|---|---|---|")
+        for limit in limits.settings(one.name):
+            lines.append(f"| {limit.name} | `{limit.default}` | {limit.description} |")
+    return "\n".join(lines) + "\n"
+
+
 def write(folder: Path) -> None:
-    """Write both pages into a folder."""
+    """Write all pages into a folder."""
+    (folder / "watchdogs.md").write_text(watchdogs_page())
     (folder / "settings.md").write_text(settings_page())
     (folder / "commands.md").write_text(commands_page())
 

@@ -3,12 +3,20 @@
 The feeds come first: while one is at fault, what depends on it is unknown in the same batch.
 """
 
-from operations.watchdogs import db_watchdog, dependency_watchdog, feeds, portfolio_vol_dd, vpin
+from operations.watchdogs import (
+    db_watchdog,
+    dependency_watchdog,
+    drift_monitor,
+    feeds,
+    portfolio_vol_dd,
+    vpin,
+)
 
 ALL = (
     feeds.WATCHDOG,
     db_watchdog.WATCHDOG,
     dependency_watchdog.WATCHDOG,
+    drift_monitor.WATCHDOG,
     portfolio_vol_dd.WATCHDOG,
     vpin.WATCHDOG,
 )

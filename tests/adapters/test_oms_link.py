@@ -7,8 +7,8 @@ from halting import Firm
 from support import eventually
 
 from operations.adapters import wire
-from operations.adapters.oms_cancels import end_tasks
 from operations.adapters.oms_link import BusClock, Outbox, is_drained, stream_state
+from operations.adapters.tasks import end_tasks
 from operations.clock import NANOSECONDS, now_ns
 from operations.events.halts import Acknowledgement, HaltAcknowledged
 

@@ -13,6 +13,7 @@ from operations.events.strategies import ForecastScore, StrategyBaseline
 from operations.halt.drift import (
     LOOK_EVERY_DAYS,
     MINIMUM_DAYS,
+    WINDOW_DAYS,
     Baseline,
     Drift,
     baseline,
@@ -44,30 +45,31 @@ def test_the_zscore_is_the_formula():
     assert zscore(0.75, 16, Baseline(0.5, 0.5)) == 2.0
 
 
-@pytest.mark.parametrize(("value", "looks"), [(-0.5, 0), (math.nextafter(-0.5, -1) - 1e-12, 1)])
+@pytest.mark.parametrize(("value", "looks"), [(0.0, 0), (-1e-12, 1)])
 def test_exactly_two_sigma_below_is_no_look_against_a_strategy_and_below_that_is(
     feed, value, looks
 ):
-    feed.baseline(ic_mean=0.5, ic_standard_deviation=2.5)
-    scores(feed, value, 25)  # z = -1 / (2.5 / 5) = -2.0 exactly
+    feed.baseline(ic_mean=0.5, ic_standard_deviation=0.125 * math.sqrt(WINDOW_DAYS))
+    scores(feed, 0.5, LOOK_EVERY_DAYS)
+    scores(feed, value, LOOK_EVERY_DAYS, first=LOOK_EVERY_DAYS)  # z = -0.25 / 0.125 = -2.0 exactly
     assert len(feed.triggers.drifts["mean-rev"].latch._streak.rows) == looks
 
 
 def test_three_looks_in_a_row_below_halt_the_strategy(feed):
-    said = scores(feed, 0.25, 3 * LOOK_EVERY_DAYS - 1)
+    said = scores(feed, 0.35, 3 * LOOK_EVERY_DAYS - 1)
     assert said == []
-    (raised,) = scores(feed, 0.25, 1, first=3 * LOOK_EVERY_DAYS - 1)
+    (raised,) = scores(feed, 0.35, 1, first=3 * LOOK_EVERY_DAYS - 1)
     assert kinds([raised]) == [("drift_zscore", "raised")]
     found = raised.data
-    assert (found.threshold, found.halt_level, found.samples) == (-2.0, "strategy", 60)
-    assert found.statistic == pytest.approx(-0.25 / (0.5 / math.sqrt(60)))
+    assert (found.threshold, found.halt_level, found.samples) == (-2.0, "strategy", WINDOW_DAYS)
+    assert found.statistic == pytest.approx(-0.15 / (0.5 / math.sqrt(WINDOW_DAYS)))
     assert (raised.strategy_id, raised.fund_id) == ("mean-rev", "alpha")
 
 
 def test_a_look_that_is_well_starts_the_count_anew(feed):
-    scores(feed, 0.25, 50)
-    scores(feed, 1.0, 25, first=50)
-    assert halting(scores(feed, 0.25, 25, first=75)) == []
+    scores(feed, 0.35, 2 * LOOK_EVERY_DAYS)
+    scores(feed, 1.0, LOOK_EVERY_DAYS, first=2 * LOOK_EVERY_DAYS)
+    assert halting(scores(feed, 0.35, LOOK_EVERY_DAYS, first=3 * LOOK_EVERY_DAYS)) == []
 
 
 def test_far_below_one_look_is_enough_but_not_before_the_minimum_sample(feed):

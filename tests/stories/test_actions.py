@@ -36,7 +36,7 @@ class Acting(Floor):
 
     def start_actions(self) -> None:
         environment = credentials.worker_environment(self.settings, "actions", free_port())
-        self._start("actions", "actions", environment)
+        self._start("actions", ["-m", "workers", "actions"], environment)
 
     async def ask(self, name: str, kind: str, seconds: float = 600, **more) -> ActionRequested:
         """Ask for an action as the watchdogs do."""

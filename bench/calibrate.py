@@ -1,0 +1,40 @@
+"""Writes docs/calibration.md: how often each watchdog is wrong, and what it misses.
+
+`python -m bench.calibrate [GROUP ...]` runs the parts bench/calibrate_<group>.py, all of them by
+default, and puts the section of each in its place; a part has a TITLE and `section(units)`.
+"""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+PAGE = FOLDER.parent / "docs" / "calibration.md"
+UNITS = 10_000
+HEAD = """# How often watchdogs are wrong
+
+Measured by `make calibrate`: the same statistics as the watchdogs use, over many units (strategy-,
+fund-, instrument- or ticker-years) in which nothing is wrong, and over some in which something is.
+A budget is the share of units that may be found although nothing is wrong.
+"""
+
+
+def main() -> None:
+    """Measure the groups that are named, or all of them."""
+    known = sorted(file.stem.removeprefix("calibrate_") for file in FOLDER.glob("calibrate_*.py"))
+    sections = dict(re.findall(r"^(## .+)\n((?:(?!## ).*\n?)*)", _page(), re.MULTILINE))
+    for group in sys.argv[1:] or known:
+        part = importlib.import_module(f"bench.calibrate_{group}")
+        print(f"calibrating {group} ...", flush=True)
+        sections[f"## {part.TITLE}"] = f"\n{part.section(UNITS)}\n\n"
+    text = HEAD + "".join(f"\n{title}\n{body.rstrip()}\n" for title, body in sections.items())
+    PAGE.write_text(text)
+
+
+def _page() -> str:
+    return PAGE.read_text() if PAGE.exists() else ""
+
+
+if __name__ == "__main__":
+    main()

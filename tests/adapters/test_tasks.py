@@ -1,0 +1,65 @@
+"""Does a task end that a library lets go on after the first cancel?"""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from operations.adapters.tasks import end_tasks
+from operations.config import Settings
+from workers.halt import _first
+from workers.runtime import Runtime
+
+pytestmark = [pytest.mark.unit, pytest.mark.timeout(20)]
+ROOT = Path(__file__).parents[2]
+
+
+class Deaf:
+    """Works on after the first cancel, as a loop around a wait that passed over it does."""
+
+    def __init__(self) -> None:
+        self.cancels = 0
+
+    async def work(self) -> None:
+        while self.cancels < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancels += 1
+        raise asyncio.CancelledError
+
+
+async def test_a_task_that_passes_over_a_cancel_is_cancelled_again():
+    deaf = Deaf()
+    task = asyncio.create_task(deaf.work())
+    await asyncio.sleep(0)
+    await end_tasks(task)
+    assert (task.cancelled(), deaf.cancels) == (True, 2)
+
+
+async def test_a_halt_worker_ends_though_one_of_its_works_passes_over_a_cancel():
+    deaf = Deaf()
+
+    async def ends() -> None:
+        await asyncio.sleep(0)
+
+    await _first((deaf.work(), ends()))
+    assert deaf.cancels == 2
+
+
+async def test_a_pause_that_is_cancelled_in_the_moment_in_which_it_ends_is_cancelled(tmp_path):
+    runtime = Runtime("audit", Settings(home=str(tmp_path)))
+    pausing = asyncio.create_task(runtime.pause(60))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    runtime.stopping.set()
+    pausing.cancel()
+    await asyncio.wait([pausing])
+    assert pausing.cancelled()
+
+
+def test_nobody_waits_in_the_way_that_passes_over_a_cancel():
+    code = [file for top in ("operations", "workers") for file in (ROOT / top).rglob("*.py")]
+    found = [file.name for file in code if re.search(r"asyncio\.wait_for\(", file.read_text())]
+    assert found == []

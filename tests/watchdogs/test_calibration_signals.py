@@ -1,0 +1,102 @@
+"""Do the watchdogs of forecasts keep their budgets, and is what is calibrated what they compute?"""
+
+import msgspec
+import numpy as np
+import pytest
+
+from bench.calibrate_signals import (
+    BASELINE_DAYS,
+    LIMITS,
+    Strategies,
+    halting_days,
+    halving_days,
+    strategies,
+    zscores,
+)
+from bench.nulls import NULLS, YEAR
+from operations.checks import Look, Unit
+from operations.events.strategies import ForecastScore, StrategyBaseline
+from operations.halt.drift import Drift
+from operations.halt.latch import Cause
+from operations.watchdogs.drift_monitor import Score, baseline, inspect, past_looks
+
+pytestmark = pytest.mark.unit
+UNITS = 300
+
+
+@pytest.mark.parametrize("null", NULLS)
+def test_few_strategies_that_are_well_are_halved_or_halted_within_a_year(null):
+    """Budgets of 5 % and 1 %; the bounds are what 300 units of such a rule stay below."""
+    found = strategies(np.random.default_rng(1), UNITS, null)
+    assert np.isfinite(halving_days(found)).mean() <= 0.06
+    assert np.isfinite(halting_days(found)).mean() <= 0.035
+
+
+@pytest.mark.parametrize("healthy_days", [0, YEAR])
+def test_most_strategies_that_forecast_nothing_any_more_are_found_within_a_year(healthy_days):
+    found = strategies(np.random.default_rng(2), UNITS, "normal", healthy_days + YEAR)
+    found.live[:, healthy_days:] -= 0.03
+    for days in (halving_days(found), halting_days(found)):
+        assert np.isfinite(days[days > healthy_days]).mean() >= 0.72
+
+
+def test_looked_at_more_often_or_believed_at_once_the_budget_would_be_broken():
+    found = strategies(np.random.default_rng(1), UNITS, "normal")
+    hasty = msgspec.structs.replace(LIMITS, looks_in_a_row=3)
+    assert np.isfinite(halving_days(found, limits=hasty)).mean() > 0.06
+    assert np.isfinite(halting_days(found, window=40, every=5)).mean() > 0.035
+
+
+def scores_of(found: Strategies, unit: int) -> list[Score]:
+    data = StrategyBaseline(
+        baseline_id="b", currency="USD",
+        daily_information_coefficients=tuple(found.baseline[unit].tolist()),
+    )  # fmt: skip
+    base = baseline(data, 1)
+    return [
+        Score(
+            number, 1, "spearman", number, f"{number:04}", value, 100, base.mean, base.error, None
+        )
+        for number, value in enumerate(found.live[unit].tolist(), 1)
+    ]
+
+
+def test_what_is_calibrated_is_what_the_watchdog_computes():
+    found = strategies(np.random.default_rng(3), 6, "t(4)")
+    found.live[:3] -= 0.05
+    z = zscores(found, LIMITS)
+    days = halving_days(found)
+    unit = Unit("strategy", "s", None, "s")
+    for number in range(6):
+        scores = scores_of(found, number)
+        newest = [each for each, _ in past_looks(scores, LIMITS)]
+        assert newest == pytest.approx(z[number, ::-1][: LIMITS.looks_in_a_row], rel=1e-9)
+        first = np.inf
+        for end in range(1, YEAR + 1):
+            verdict = inspect(scores[:end], Look(end, end, end, "e", unit), LIMITS, None)
+            if verdict.stage and np.isinf(first):
+                first = end
+        assert first == days[number]
+
+
+def test_what_is_calibrated_is_what_the_halting_half_does():
+    found = strategies(np.random.default_rng(4), 6, "t(4)")
+    found.live[:3] -= 0.06
+    cause = Cause("b", 0, 2 * 10**18, "", "live")
+    for number, wanted in enumerate(halting_days(found)):
+        published = StrategyBaseline(
+            baseline_id="b", currency="USD",
+            daily_information_coefficients=tuple(found.baseline[number].tolist()),
+        )  # fmt: skip
+        one, first = Drift("s", None), np.inf
+        one.rebase(published, cause)
+        for day, value in enumerate(found.live[number].tolist(), 1):
+            score = ForecastScore(
+                day=f"2010-{1 + day // 28:02}-{1 + day % 28:02}", horizon_days=1,
+                method="spearman", information_coefficient=value, names=100,
+            )  # fmt: skip
+            one.score(score, cause)
+            if one.latch.episode is not None and np.isinf(first):
+                first = day
+        assert first == wanted
+    assert found.baseline.shape[1] == BASELINE_DAYS
