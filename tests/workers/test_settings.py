@@ -199,13 +199,19 @@ async def edits_are(house, number):
 
 
 @pytest.mark.parametrize("step", ["said", "put_back"])
-async def test_killed_while_putting_back_it_is_found_once(house, step):
-    await house.edit("firm.vpin.own_level", b"0.1")
+@pytest.mark.parametrize("value", [b"0.1", None])
+async def test_killed_while_putting_back_it_is_found_once(house, step, value):
+    await house.order("operator", "vpin.threshold", "0.5")
+    async with house.working():
+        await house.holds(change := ("vpin.threshold", "", "0.5", "operator", "why"))
+    await house.edit("firm.vpin.threshold", value)
     await house.dies_at(step, 1)
     async with house.working():
         await eventually(lambda: edits_are(house, 1), 15, "it is found")
+        await house.holds(change)
     async with house.working():
-        assert await edits(house) == ["firm.vpin.own_level"]
+        assert await edits(house) == ["firm.vpin.threshold"]
+    assert (await house.bucket("firm.vpin.threshold"))["value"] == "0.5"
 
 
 async def test_what_stood_for_a_moment_only_is_found_too(house):
