@@ -32,7 +32,7 @@ from operations.sections import Section
 from operations.sections import doc as _doc
 
 PREFIX = "MTS_"
-WATCHDOGS = "MTS_WATCHDOGS_"  # settings of checks: MTS_WATCHDOGS_VPIN_THRESHOLD
+WATCHDOGS = "MTS_WATCHDOGS_"  # settings of checks: MTS_WATCHDOGS_VPIN_HIGH
 
 
 def default_home() -> str:

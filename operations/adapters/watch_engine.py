@@ -80,17 +80,20 @@ class Faults:
 
 
 class ByKind:
-    """The events of a batch by their kind, each list in the order of the stream."""
+    """The events of a batch by their kind, each list in the order of the stream.
+
+    The pattern of the subject tells the kind, whichever reader made the event.
+    """
 
     def __init__(self, batch: Sequence[Stored]) -> None:
         self.batch = batch
-        self._events: dict[type[Event], list[Stored]] = {}
+        self._events: dict[str, list[Stored]] = {}
         for stored in batch:
-            self._events.setdefault(type(stored.event), []).append(stored)
+            self._events.setdefault(stored.event.pattern, []).append(stored)
 
     def of(self, kinds: Sequence[type[Event]]) -> list[Stored]:
         """Return the events of some kinds."""
-        found = [self._events[kind] for kind in kinds if kind in self._events]
+        found = [self._events[kind.pattern] for kind in kinds if kind.pattern in self._events]
         if len(found) == 1:
             return found[0]
         return list(merge(*found, key=lambda stored: stored.sequence))

@@ -9,6 +9,8 @@ from operations.watchdogs import (
     drift_monitor,
     feeds,
     portfolio_vol_dd,
+    position_anomaly,
+    theta_watchdog,
     vpin,
 )
 
@@ -18,5 +20,7 @@ ALL = (
     dependency_watchdog.WATCHDOG,
     drift_monitor.WATCHDOG,
     portfolio_vol_dd.WATCHDOG,
+    position_anomaly.WATCHDOG,
+    theta_watchdog.WATCHDOG,
     vpin.WATCHDOG,
 )
