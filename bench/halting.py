@@ -20,6 +20,7 @@ from rig import Row, Worker, admin, database, now, percentile, prefill
 
 from operations import config
 from operations.adapters import accounts, credentials, roster_files, wire
+from operations.adapters.oms_cancels import OrderSystem
 from operations.clock import new_event_id, now_ns, parse_rfc3339, rfc3339
 from operations.config import Nats, Settings
 from operations.events.base import encode
@@ -36,7 +37,7 @@ ACKNOWLEDGED = "mts.v1.operations.halt.acknowledged.*"
 RATIO, LONGEST_MS = 5.0, 50.0
 
 
-class NoOrders:
+class NoOrders(OrderSystem):
     """An order system without orders."""
 
     async def cancel_orders(self, orders, halt_id) -> None:

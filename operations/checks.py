@@ -152,7 +152,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     `stage` is 0 while nothing is wrong and grows with what is; `recovered` says that an episode
     may end, which takes more than being just within the limit. `listed` findings are said and
-    wake nobody.
+    wake nobody. `maintenance` says in words what the finding itself asks for that touches no risk;
+    who does it reads the parameters of the finding.
     """
 
     state: State
@@ -167,6 +168,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     details: str | None = None
     parameters: tuple[Parameter, ...] = ()
     proposal: Proposal | None = None
+    maintenance: str | None = None
     halt_level: HaltLevel | None = None
 
 

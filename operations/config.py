@@ -27,12 +27,12 @@ from operations.alert_settings import (
     Webhook,
 )
 from operations.errors import Rejected
-from operations.process_settings import Http, Images, Log, Paper
+from operations.process_settings import Http, Images, Log, Measure, Paper
 from operations.sections import Section
 from operations.sections import doc as _doc
 
 PREFIX = "MTS_"
-WATCHDOGS = "MTS_WATCHDOGS_"  # settings of checks: MTS_WATCHDOGS_VPIN_THRESHOLD
+WATCHDOGS = "MTS_WATCHDOGS_"  # settings of checks: MTS_WATCHDOGS_VPIN_HIGH
 
 
 def default_home() -> str:
@@ -201,6 +201,7 @@ class Settings(Section, frozen=True, kw_only=True):
     halt: Halt = Halt()
     watch: Watch = Watch()
     paper: Paper = Paper()
+    measure: Measure = Measure()
     vault: Vault = Vault()
     http: Http = Http()
     log: Log = Log()

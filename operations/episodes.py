@@ -104,7 +104,7 @@ def _about(judged: Judgement) -> str:
 def _finding(judged: Judgement, episode: str) -> Finding:
     verdict = judged.verdict
     acts = judged.mode == "act"
-    words = verdict.proposal.words if verdict.proposal else None
+    words = verdict.proposal.words if verdict.proposal else verdict.maintenance
     severity: Literal["info", "warning", "critical"] = "warning"
     if verdict.listed or verdict.recovered:
         severity = "info"

@@ -27,6 +27,19 @@ class Paper(Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class Measure(Section, frozen=True, kw_only=True):
+    """What the measuring process asks, and how often."""
+
+    allowed: Annotated[
+        str,
+        _doc("HOST:PORT of services that may be polled, with commas between; * is any port."),
+    ] = "127.0.0.1:*,localhost:*,[::1]:*"
+    database_seconds: Annotated[float, _doc("Time between measurements of the database.")] = 60.0
+    statement_seconds: Annotated[
+        float, _doc("Time between looks at the statements that run in the database.")
+    ] = 2.0
+
+
 class Http(Section, frozen=True, kw_only=True):
     """Health and metrics of each process."""
 

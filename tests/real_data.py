@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import zipfile
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,21 @@ def signed_trades(*names: str) -> tuple[np.ndarray, np.ndarray]:
     table = [row for name in names for row in rows(f"trades/{name}_trades.csv.gz")]
     sold = np.array([row["buyer_is_maker"] == "True" for row in table])
     return column(table, "qty"), np.where(sold, -1.0, 1.0)
+
+
+def labelled_latency() -> tuple[list[int], list[float], list[int | None]]:
+    """Seconds since the first value, milliseconds, and in which labelled window each one lies."""
+    table = rows("latency/ec2_request_latency_system_failure.csv")
+    labels = json.loads((DATA / "news" / "labelled_windows.json").read_text())
+    name = next(each for each in labels if "ec2_request_latency" in each)
+    spans = [[datetime.fromisoformat(end) for end in span] for span in labels[name]]
+    times = [datetime.fromisoformat(row["timestamp"]) for row in table]
+    inside = [
+        next((n for n, (first, last) in enumerate(spans) if first <= at <= last), None)
+        for at in times
+    ]
+    seconds = [int((at - times[0]).total_seconds()) for at in times]
+    return seconds, [float(row["value"]) for row in table], inside
 
 
 @cache

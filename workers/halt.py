@@ -7,9 +7,7 @@ it missed. Each second it says what it holds to be halted and what the stream is
 
 import asyncio
 import gc
-from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
@@ -21,12 +19,11 @@ from operations.adapters.halt_journal import HaltJournal
 from operations.adapters.halt_pulse import Pulse
 from operations.adapters.judge import Received
 from operations.adapters.steps import Step, onward
-from operations.adapters.tasks import end_tasks
 from operations.adapters.wire import WireClient
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.errors import Rejected, Retryable
 from operations.halt.signals import BEAT_SECONDS
-from workers.runtime import WORKER, Runtime
+from workers.runtime import WORKER, Runtime, first_of
 
 NAME = "halt"
 TICK_SECONDS = 0.2
@@ -105,7 +102,7 @@ class Loop:
         # A sixth of the time of a start: nothing of what is folded then is garbage.
         gc.disable()
         try:
-            await _first((*listening, *timed))
+            await first_of(*listening, *timed)
         finally:
             gc.enable()
 
@@ -203,17 +200,6 @@ class Loop:
             detail = f"{len(desk.halts.active)} halts are active; the stream is {stream}"
         ok = self._decider.folded and stream == "ok" and not self._follower.problem
         self._runtime.condition(WORKER, ok=ok, detail=detail)
-
-
-async def _first(works: tuple[Coroutine[Any, Any, None], ...]) -> None:
-    """Run until the first of some works ends, end the others, and raise what it raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        await end_tasks(*tasks)
 
 
 class Metrics:

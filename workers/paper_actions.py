@@ -51,12 +51,9 @@ class PaperActions:
             if most is None or abs(held) <= most:
                 continue
             closing: Side = "sell" if held > 0 else "buy"
-            reducing = 0
-            for order in self._open(place):
-                if not order.wanted.action_id and not order.canceling:
-                    desk.cancel([order.order_id], "risk")
-                if not order.ended and order.wanted.ticket.side == closing:
-                    reducing += order.leaves
+            reducing = sum(
+                each.leaves for each in self._open(place) if each.wanted.ticket.side == closing
+            )
             size = excess(held, most, reducing)
             if size and desk.now_ns >= self._again_ns.get(place, 0):
                 seat = self._seats[place[0]]

@@ -70,6 +70,17 @@ class Runtime:
                 await self.stopping.wait()
 
 
+async def first_of(*works: Coroutine[Any, Any, object]) -> None:
+    """Run until the first of some works ends, end the others, and raise what it raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await end_tasks(*tasks)
+
+
 Run = Callable[[Runtime], Coroutine[Any, Any, None]]
 
 

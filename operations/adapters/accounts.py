@@ -18,6 +18,7 @@ STREAM = Nats.stream
 REBUILD = "rebuild"
 LIMITS = "limits"
 WATCHDOGS = "watchdogs"
+MEASURE = "measure"
 # Watchdog processes share a user and a key; each reads through a consumer of its own.
 WATCHDOG_CONSUMERS = ("watchdogs-1", "watchdogs-2", "watchdogs-3", "watchdogs-4")
 NOTIFICATIONS = "notifications"
@@ -186,6 +187,7 @@ USERS = (
         publish=(*_reader(NOTIFICATIONS), "mts.v1.operations.finding.notifications.*"),
     ),
     User(name=ACTIONS, publish=(*_reader(ACTIONS), *roles.SERVICES["actions"])),
+    User(name=MEASURE, publish=(*_reader(MEASURE), *roles.SERVICES["measure"])),
     User(
         name="evidence",
         publish=(

@@ -50,6 +50,12 @@ WATCHDOG_SUBJECTS = tuple(
         | {f"mts.v1.operations.finding.{check}.*" for check in roles.WATCHDOG_CHECKS}
     )
 )
+MEASURE_SUBJECTS = (
+    "mts.v1.registry.service.*",
+    "mts.v1.operations.finding.db_watchdog.*",
+    "mts.v1.operations.database.maintained",
+    "mts.v1.operations.roster.published",
+)
 NOTIFICATION_SUBJECTS = (
     *HALT_SUBJECTS[:-1],
     "mts.v1.registry.fund.registered",
@@ -105,5 +111,10 @@ ALL: tuple[Mapping[str, Any], ...] = (
         "durable_name": accounts.NOTIFICATIONS,
         "ack_policy": "none",
         "filter_subjects": list(NOTIFICATION_SUBJECTS),
+    },
+    {
+        "durable_name": accounts.MEASURE,
+        "ack_policy": "none",
+        "filter_subjects": list(MEASURE_SUBJECTS),
     },
 )

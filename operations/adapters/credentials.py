@@ -12,6 +12,7 @@ from operations.errors import Rejected
 SUPERUSER = "mts_admin"
 OWNER = "mts_owner"
 READER = "mts_reader"
+MEASURER = "mts_measurer"  # sees statistics, and may vacuum what can be filled again
 # Workers that write to the database, each as a role of its own.
 WRITERS = {
     "audit": "mts_sealer",
@@ -26,6 +27,7 @@ WORKER_ROLES = WRITERS | {
     "limits": "",
     "settings": "",
     "watchdogs": "",
+    "measure": MEASURER,
     "actions": "",
 }
 # What only the one who makes users and roles may know.
@@ -36,7 +38,7 @@ FLEET_ONLY = (
     "MTS_POSTGRES_ADMIN_DSN",
     "MTS_POSTGRES_PASSWORD_FILE",
 )
-LOGIN_ROLES = (*WRITERS.values(), READER)
+LOGIN_ROLES = (*WRITERS.values(), READER, MEASURER)
 
 
 def private_folder(folder: Path) -> Path:

@@ -9,6 +9,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
@@ -235,6 +236,8 @@ async def _ensure_roles(server: asyncpg.Connection, settings: Settings) -> None:
     for name in credentials.WRITERS.values():
         await server.execute(f"ALTER ROLE {name} SET lock_timeout = '5s'")
         await server.execute(f"ALTER ROLE {name} SET statement_timeout = '60s'")
+    with suppress(asyncpg.InsufficientPrivilegeError):  # then the measuring says what it lacks
+        await server.execute(f"GRANT pg_read_all_stats TO {credentials.MEASURER}")
     if not await server.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
         await server.execute(f"GRANT {credentials.OWNER} TO CURRENT_USER")
 

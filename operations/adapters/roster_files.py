@@ -37,6 +37,7 @@ SERVICE_ROLES = {
     accounts.HALT: ("halt_worker",),
     accounts.LIMITS: ("limits",),
     accounts.WATCHDOGS: ("watchdogs",),
+    accounts.MEASURE: ("measure",),
     accounts.ACTIONS: ("actions",),
     "evidence": ("evidence",),
     accounts.SETTINGS: ("settings",),

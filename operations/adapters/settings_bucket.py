@@ -93,7 +93,7 @@ class Bucket:
 
 
 def key_of(place: Place) -> str:
-    """Return the key of a place: `firm.vpin.threshold`, `fund.alpha.vpin.threshold`.
+    """Return the key of a place: `firm.vpin.high`, `fund.alpha.vpin.high`.
 
     Funds may have any name; what a key cannot hold is written as = and two hexadecimal digits.
     """

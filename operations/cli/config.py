@@ -74,12 +74,12 @@ def explain(setting: str, /, *, fund: Fund = "", output: Output = "table") -> in
 
     Exit code 0: shown. 2: unknown name, NATS does not answer, or there is no roster.
 
-    Example: mts config explain vpin.threshold --fund alpha
+    Example: mts config explain vpin.high --fund alpha
 
     Parameters
     ----------
     setting
-        CHECK.FIELD, as vpin.threshold, or CHECK.mode.
+        CHECK.FIELD, as vpin.high, or CHECK.mode.
     """
 
     async def work() -> int:
@@ -163,14 +163,14 @@ def set_value(
     tighter or act a trader. What Vault says is changed in Vault. Exit code 0: it holds. 2: nothing
     was done. 4: sent, and nobody answered in time. 5: refused, with the event that says why.
 
-    Example: mts config set vpin.threshold 0.35 --fund alpha --reason "thin book at the open"
+    Example: mts config set vpin.high 0.35 --fund alpha --reason "thin book at the open"
 
     Example: mts config set vpin.mode act --confirm SET --reason "observed for 30 days"
 
     Parameters
     ----------
     setting
-        CHECK.FIELD, as vpin.threshold, or CHECK.mode.
+        CHECK.FIELD, as vpin.high, or CHECK.mode.
     value
         The new value; lists as JSON.
     """
@@ -193,12 +193,12 @@ def unset(
 
     Exit codes as those of `mts config set`.
 
-    Example: mts config unset vpin.threshold --fund alpha --reason "the venue is calm again"
+    Example: mts config unset vpin.high --fund alpha --reason "the venue is calm again"
 
     Parameters
     ----------
     setting
-        CHECK.FIELD, as vpin.threshold, or CHECK.mode.
+        CHECK.FIELD, as vpin.high, or CHECK.mode.
     """
     return _change(setting, None, fund, _How(key, confirm, reason, seconds, output))
 

@@ -63,10 +63,10 @@ class ServicePolled(Event, frozen=True, kw_only=True):
 
 
 class DatabaseMeasurement(Data, frozen=True, kw_only=True):
-    """How one table of the database is."""
+    """How one table of the database is, or with an empty `table` the database as a whole."""
 
     database: Annotated[Token, doc("Database.")]
-    table: Annotated[str, doc("Table with its schema.")]
+    table: Annotated[str, doc("Table with its schema; empty for the database as a whole.")]
     live_rows: Annotated[int | None, doc("Estimated live rows.")] = None
     dead_rows: Annotated[int | None, doc("Estimated dead rows.")] = None
     total_bytes: Annotated[int | None, doc("Size with indexes, in bytes.")] = None
@@ -74,6 +74,27 @@ class DatabaseMeasurement(Data, frozen=True, kw_only=True):
         float | None, doc("Age of the oldest running statement, in milliseconds.")
     ] = None
     last_vacuum_at: Annotated[Timestamp | None, doc("When it was last vacuumed.")] = None
+    vacuum_due_rows: Annotated[
+        int | None, doc("Dead rows above which autovacuum comes, by its own formula.")
+    ] = None
+    reachable: Annotated[bool, doc("Whether the database answered.")] = True
+    longest_statement_by: Annotated[
+        str | None, doc("Process, role and application that run the oldest statement.")
+    ] = None
+    slowest_mean_ms: Annotated[
+        float | None, doc("Highest mean time of a statement, by pg_stat_statements, in ms.")
+    ] = None
+    log_entries: Annotated[int | None, doc("Entries of the log.")] = None
+    projected_entries: Annotated[int | None, doc("Entries that the read model covers.")] = None
+    compared_from: Annotated[
+        int | None, doc("First log sequence at which log and read model were compared.")
+    ] = None
+    compared_entries: Annotated[int | None, doc("Number of sequences that were compared.")] = None
+    entries_found: Annotated[int | None, doc("Of these, how many the log holds.")] = None
+    rows_found: Annotated[int | None, doc("Of these, how many the read model holds.")] = None
+    indexes_checked: Annotated[int | None, doc("Indexes that amcheck looked at.")] = None
+    index_problem: Annotated[str | None, doc("What amcheck found; null when all is well.")] = None
+    lacking: Annotated[tuple[str, ...], doc("What could not be measured, and why.")] = ()
 
 
 class DatabaseMeasured(Event, frozen=True, kw_only=True):
@@ -81,6 +102,25 @@ class DatabaseMeasured(Event, frozen=True, kw_only=True):
 
     pattern = "mts.v1.operations.database.measured"
     data: DatabaseMeasurement
+
+
+class Maintenance(Data, frozen=True, kw_only=True):
+    """What was done to a table because a finding asked for it."""
+
+    database: Annotated[Token, doc("Database.")]
+    table: Annotated[str, doc("Table with its schema.")]
+    episode: Annotated[Id, doc("Episode of findings that asked for it.")]
+    statement: Annotated[str, doc("What was run.")]
+    done: Annotated[bool, doc("Whether it succeeded.")]
+    seconds: Annotated[float, doc("How long it took, in seconds.")]
+    reason: Annotated[str | None, doc("Why it did not succeed.")] = None
+
+
+class DatabaseMaintained(Event, frozen=True, kw_only=True):
+    """A table was vacuumed, or could not be, because a finding asked for it."""
+
+    pattern = "mts.v1.operations.database.maintained"
+    data: Maintenance
 
 
 class WarehouseMeasurement(Data, frozen=True, kw_only=True):

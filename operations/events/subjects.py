@@ -100,6 +100,7 @@ ALL: tuple[type[Event], ...] = (
     operations.ClockTicked,
     operations.ServicePolled,
     operations.DatabaseMeasured,
+    operations.DatabaseMaintained,
     operations.WarehouseMeasured,
     operations.CanaryPassed,
     operations.ReportGenerated,

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from operations.events.base import Event, derived_id
+from operations.events.base import Event
 from operations.events.findings import Finding, FindingRaised, FindingUpdated
 from operations.events.halts import HaltRequested
 
@@ -54,7 +54,7 @@ class Episode(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Id of this beginning of it: what ended may begin again under the same id."""
-        return derived_id(self.id, "beginning", str(self.raised_sequence), 0)
+        return f"{self.raised_sequence}:{self.id}"
 
     @property
     def pages_nobody(self) -> bool:

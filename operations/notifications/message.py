@@ -17,7 +17,9 @@ HEADS: dict[Action, str] = {
     "end": "over: ",
 }
 # Pages of checks that have none of their own name: workers that cannot trust our own records.
-RECORDS = ("audit", "checkpoint", "projection", "evidence", "settings", "watchdogs")
+RECORDS = (
+    "audit", "checkpoint", "projection", "evidence", "measure", "settings", "watchdogs",
+)  # fmt: skip
 PAGES = dict.fromkeys(RECORDS, "own_records")
 REPEATED = "(may have come before: nobody knows whether the first attempt arrived)"
 

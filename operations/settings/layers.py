@@ -33,7 +33,7 @@ def of_file(catalogue: Catalogue, tables: Mapping[str, Any]) -> Wanted:
 
 
 def of_environment(catalogue: Catalogue, variables: Mapping[str, str]) -> Wanted:
-    """Read variables such as MTS_WATCHDOGS_VPIN_THRESHOLD. Raises Rejected."""
+    """Read variables such as MTS_WATCHDOGS_VPIN_HIGH. Raises Rejected."""
     known = {variable(each): each for each in catalogue.settings()}
     wanted: dict[Place, str] = {}
     for name, value in variables.items():

@@ -57,6 +57,12 @@ SERVICES: dict[str, tuple[str, ...]] = {
     "settings": ("mts.v1.operations.config.changed", f"{FINDING}.settings.*"),
     "actions": (f"{ACTION}.expired", f"{ACTION}.released", f"{FINDING}.actions.*"),
     "evidence": (f"{HALT}.documented", f"{FINDING}.evidence.*"),
+    "measure": (
+        "mts.v1.operations.service.polled",
+        "mts.v1.operations.database.measured",
+        "mts.v1.operations.database.maintained",
+        f"{FINDING}.measure.*",
+    ),
 }
 # Roles of which each owner has its own, as `check.audit` or `oms.oms-1`: one owner per subject.
 OWNED: dict[str, tuple[str, ...]] = {

@@ -4,6 +4,8 @@ The feeds come first: while one is at fault, what depends on it is unknown in th
 """
 
 from operations.watchdogs import (
+    db_watchdog,
+    dependency_watchdog,
     drift_monitor,
     feeds,
     portfolio_vol_dd,
@@ -16,6 +18,8 @@ from operations.watchdogs import (
 
 ALL = (
     feeds.WATCHDOG,
+    db_watchdog.WATCHDOG,
+    dependency_watchdog.WATCHDOG,
     drift_monitor.WATCHDOG,
     portfolio_vol_dd.WATCHDOG,
     position_anomaly.WATCHDOG,

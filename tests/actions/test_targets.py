@@ -43,6 +43,11 @@ def gross(most: str, currency: str | None = "USD") -> ActionRequest:
             False,  # less for longer: in one thing it asks for less
         ),
         (
+            action("throttle", until=ONE, orders_per_minute_at_most=9),
+            action("throttle", until=NOON, orders_per_minute_at_most=1),
+            False,  # more for longer: the same
+        ),
+        (
             action("throttle", until=ONE, orders_per_minute_at_most=1),
             action("throttle", until=ONE, orders_per_minute_at_most=2),
             True,

@@ -63,6 +63,10 @@ REFUSED_PUBLISH = [
     ("oms-1", "mts.v1.operations.action.answered.oms-2"),
     ("actions", "mts.v1.operations.action.requested"),
     ("actions", "mts.v1.operations.command.release_action"),
+    ("watchdogs", "mts.v1.operations.service.polled"),
+    ("measure", "mts.v1.operations.finding.db_watchdog.raised"),
+    ("measure", "mts.v1.operations.clock.ticked"),
+    ("measure", "mts.v1.registry.service.registered"),
     ("evidence", "mts.v1.operations.halt.requested"),
     ("evidence", "$JS.API.CONSUMER.MSG.NEXT.MTS.audit"),
     ("operator", "mts.v1.trading.order.submitted"),
@@ -133,6 +137,7 @@ async def test_every_worker_reads_the_stream_through_its_own_consumer(nats_serve
         (accounts.LIMITS, accounts.LIMITS),
         (accounts.SETTINGS, accounts.SETTINGS),
         *((accounts.WATCHDOGS, name) for name in accounts.WATCHDOG_CONSUMERS),
+        (accounts.MEASURE, accounts.MEASURE),
         (accounts.NOTIFICATIONS, accounts.NOTIFICATIONS),
         (accounts.ACTIONS, accounts.ACTIONS),
     ):

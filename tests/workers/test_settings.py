@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from halting import Firm, times
+from halting import Firm, halt_order, ready, times
 from obedient import register
 from setting_house import FINDINGS, SettingHouse, configure
 from support import eventually
 
-from operations.clock import rfc3339
+from operations.clock import now_ns, parse_rfc3339, rfc3339
 from operations.config import Watchdogs
 from operations.events.base import encode
 from operations.events.operations import ConfigChange, ConfigChanged
@@ -105,6 +105,31 @@ async def test_no_reason_an_old_order_a_stranger_and_a_copy_are_refused(house):
         await house.holds(change)
 
 
+async def test_what_was_ordered_in_time_and_is_read_too_late_is_refused(house):
+    order = configure("vpin.threshold", "0.3", **times(5))
+    await house.send("operator", order)
+    ends_ns = parse_rfc3339(order.data.expires_at)
+    await eventually(lambda: now_ns() > ends_ns, 15, "its time is over")
+    async with house.working():
+        assert "before it was read" in await house.refusal(order.event_id)
+    assert await house.changes() == []
+
+
+async def test_a_halt_worker_leaves_orders_about_settings_alone(house):
+    async with house.firm.working() as halting, house.working():
+        await ready(*halting)
+        await house.forge("operator", forged := configure("vpin.threshold", "0.3"))
+        assert "not signed" in await house.refusal(forged.event_id)
+        await house.forge("operator", order := halt_order("h"))  # what it refuses comes after
+        await eventually(lambda: _named(house, order.event_id), 15, "it refuses the other one")
+        assert not await _named(house, forged.event_id)
+
+
+async def _named(house, cause):
+    found = await house.firm.stored("mts.v1.operations.finding.halt.*")
+    return [each for each in found if each.causation_id == cause]
+
+
 async def test_a_change_that_the_settings_service_did_not_sign_moves_nothing(house):
     data = ConfigChange(
         setting="vpin.threshold", old_value=None, new_value="0.9", reason="x", layer="kv"
@@ -174,13 +199,19 @@ async def edits_are(house, number):
 
 
 @pytest.mark.parametrize("step", ["said", "put_back"])
-async def test_killed_while_putting_back_it_is_found_once(house, step):
-    await house.edit("firm.vpin.own_level", b"0.1")
+@pytest.mark.parametrize("value", [b"0.1", None])
+async def test_killed_while_putting_back_it_is_found_once(house, step, value):
+    await house.order("operator", "vpin.threshold", "0.5")
+    async with house.working():
+        await house.holds(change := ("vpin.threshold", "", "0.5", "operator", "why"))
+    await house.edit("firm.vpin.threshold", value)
     await house.dies_at(step, 1)
     async with house.working():
         await eventually(lambda: edits_are(house, 1), 15, "it is found")
+        await house.holds(change)
     async with house.working():
-        assert await edits(house) == ["firm.vpin.own_level"]
+        assert await edits(house) == ["firm.vpin.threshold"]
+    assert (await house.bucket("firm.vpin.threshold"))["value"] == "0.5"
 
 
 async def test_what_stood_for_a_moment_only_is_found_too(house):
