@@ -7,6 +7,7 @@ from msgspec import Struct
 from operations.events.base import Event
 from operations.events.findings import Finding, FindingRaised, FindingUpdated
 from operations.events.halts import HaltRequested
+from operations.signing.roles import WATCHDOG_CHECKS
 
 SEVERITIES = ("info", "warning", "critical")
 RANK = {severity: rank for rank, severity in enumerate(SEVERITIES)}
@@ -78,7 +79,8 @@ def found(event: FindingRaised | FindingUpdated, sequence: int, at_ns: int) -> E
         title=finding.title,
         raised_ns=at_ns,
         raised_sequence=sequence,
-        mode=finding.mode,
+        # Only watchdogs observe; elsewhere the mode says no more than that no action follows.
+        mode=finding.mode if finding.check in WATCHDOG_CHECKS else "act",
         details=finding.details or "",
         judged=_judged(
             finding.statistic_name, finding.statistic, finding.threshold, finding.samples
