@@ -69,7 +69,7 @@ class HealthLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(gt=0),
         doc("Way from the middle to the edge within which the finding is over."),
         LOOSER_HIGHER,
-    ] = 0.9
+    ] = 0.75
 
 
 class Day(NamedTuple):

@@ -3,7 +3,10 @@
 The sum of its last 30 daily profits per allocated capital is compared with the interval that such
 sums of its baseline stay in. Looked at every day, a plain 95 % interval is left by nearly every
 strategy within a year, so the limits are those of the extreme over a whole year: a strategy that
-is well leaves them with 5 % in a year, 2.5 % on each side (`operations.statistics.bands`).
+is well leaves them with 5 % in a year, 2.5 % on each side (`operations.statistics.bands`). While
+it varies more than its baseline did, they are as much wider: wild times are no other mean, and
+volatility and losses are judged elsewhere. Without that, strategies whose calm and wild times
+follow each other would be found three times as often as said.
 
 Below: it trades in the shadow until a person ends that. Above: somebody shall look, because what
 earns too much is often priced wrongly. What we reduced ourselves counts at full size, and what was
@@ -18,6 +21,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 from msgspec import Meta
+from numpy.typing import ArrayLike
 
 from operations.checks import (
     EachEvent,
@@ -44,6 +48,7 @@ from operations.events.strategies import (
 )
 from operations.settings.catalogue import LOOSER_HIGHER
 from operations.statistics.bands import RollingLimits, distance, moments_sample, rolling_limits
+from operations.statistics.samples import Floats
 from operations.watchdogs import reductions, settled
 from operations.watchdogs.cases import Case
 from operations.watchdogs.reductions import Reductions, factor_at
@@ -91,6 +96,7 @@ class Day(NamedTuple):
     problem: str | None
     lower: float | None
     upper: float | None
+    deviation: float | None
 
 
 def _profits(stored: Stored) -> Iterator[Row]:
@@ -111,18 +117,21 @@ def _published(stored: Stored) -> Iterator[Row]:
     assert isinstance(event, StrategyBaselinePublished)
     strategy_id = event.strategy_id or event.subject_id
     digest = sha256(msgspec.json.encode(event.data)).hexdigest()
-    problem, limits = _limits(event.data)
+    problem, limits, deviation = _limits(event.data)
     yield (
         stored.sequence, stored.at_ns, strategy_id, event.data.baseline_id, digest,
         parse_rfc3339(event.timestamp), problem, limits and limits.lower, limits and limits.upper,
+        deviation,
     )  # fmt: skip
 
 
-def _limits(data: StrategyBaseline) -> tuple[str | None, RollingLimits | None]:
-    """Return what is wrong with a baseline, or the limits of its rolling sums at full size."""
+def _limits(
+    data: StrategyBaseline,
+) -> tuple[str | None, RollingLimits | None, float | None]:
+    """Return what is wrong with a baseline, or its limits and deviation at full size."""
     size = Decimal(1) if data.allocation_factor is None else data.allocation_factor
     if not 0 < size <= 1:
-        return f"its allocation_factor is {size}; it is a part above 0, up to 1", None
+        return f"its allocation_factor is {size}; it is a part above 0, up to 1", None, None
     sample: Any = data.daily_returns
     block = None  # as the returns themselves say
     moments = data.return_mean, data.return_standard_deviation, data.days
@@ -135,8 +144,8 @@ def _limits(data: StrategyBaseline) -> tuple[str | None, RollingLimits | None]:
         found = rolling_limits(full, WINDOW_DAYS, YEAR_DAYS, EACH_SIDE, mean_block=block, seed=seed)
     if found is None:
         needed = "60 daily_returns or more that vary, or their mean, deviation and days"
-        return f"it has no usable profits; publish {needed}", None
-    return None, found
+        return f"it has no usable profits; publish {needed}", None, None
+    return None, found, float(full.std(ddof=1))
 
 
 PROFITS = Table(
@@ -155,7 +164,7 @@ BASELINES = Table(
     columns=(
         ("strategy_id", "VARCHAR"), ("baseline_id", "VARCHAR"), ("digest", "VARCHAR"),
         ("published_ns", "BIGINT"), ("problem", "VARCHAR"), ("lower", "DOUBLE"),
-        ("upper", "DOUBLE"),
+        ("upper", "DOUBLE"), ("deviation", "DOUBLE"),
     ),
     kinds=(StrategyBaselinePublished,),
     fold=lambda: EachEvent(_published),
@@ -203,7 +212,7 @@ SELECT day.look, day.strategy_id AS unit, day.owner AS fund_id, day.strategy_id,
        day.as_of_ns, day.profit, day.capital, day.currency,
        CASE WHEN newest THEN reduced.reductions END AS reductions,
        shadow.shadowed_ns, shadow.ended_ns, b.baseline_id, b.since_ns, b.contents, b.problem,
-       b.lower, b.upper
+       b.lower, b.upper, b.deviation
 FROM ranked day
 LEFT JOIN reduced ON reduced.look = day.look AND reduced.scope_id = day.strategy_id
 LEFT JOIN shadow ON shadow.look = day.look AND shadow.strategy_id = day.strategy_id
@@ -234,14 +243,30 @@ def inspect(
     problem = _problem(last, look, name) if last else f"{name} has no settled profits"
     if last is None or problem:
         return Verdict(state="unknown", title=str(problem))
-    assert last.lower is not None
-    assert last.upper is not None
     returns = returns_at_full_size(days)
     if len(returns) < WINDOW_DAYS:
         title = f"{name} has {len(returns)} usable days of {WINDOW_DAYS} needed"
         return Verdict(state="unknown", title=title)
-    window, edges = sum(returns[-WINDOW_DAYS:]), (last.lower, last.upper)
-    return _verdict(window, edges, look.unit.id, last, limits, known)
+    assert last.lower is not None
+    assert last.upper is not None
+    assert last.deviation is not None
+    window = returns[-WINDOW_DAYS:]
+    lower, upper = interval(window, last.lower, last.upper, last.deviation)
+    return _verdict(sum(window), (float(lower), float(upper)), look.unit.id, last, limits, known)
+
+
+def interval(
+    window: ArrayLike, lower: ArrayLike, upper: ArrayLike, deviation: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Return the limits of the sum of a window: wider by as much as it varies more than expected.
+
+    Windows have shape (..., days), all else one value for each; in the unit of the returns.
+    """
+    lower, upper = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
+    varies = np.asarray(window, np.float64).std(axis=-1, ddof=1)
+    times = np.maximum(1.0, varies / np.asarray(deviation, np.float64))
+    middle = (lower + upper) / 2
+    return middle - times * (middle - lower), middle + times * (upper - middle)
 
 
 def _problem(last: Day, look: Look, name: str) -> str | None:
@@ -266,7 +291,7 @@ def latched(known: Episode) -> bool:
 
 
 def _verdict(
-    window: float,
+    total: float,
     edges: tuple[float, float],
     strategy_id: str,
     last: Day,
@@ -274,8 +299,8 @@ def _verdict(
     known: Episode | None,
 ) -> Verdict:
     name, (lower, upper) = f"strategy {strategy_id}", edges
-    way = distance(window, lower, upper)
-    outside, below = way > limits.enter_multiple, window < (lower + upper) / 2
+    way = distance(total, lower, upper)
+    outside, below = way > limits.enter_multiple, total < (lower + upper) / 2
     stage = (BELOW if below else ABOVE) if outside else 0
     where = ("below" if below else "above") if outside else "within"
     state: Literal["ok", "warning", "breached"] = "ok"
@@ -284,12 +309,12 @@ def _verdict(
     return Verdict(
         state=state,
         title=(
-            f"{name} earned {window:+.2%} of its capital in {WINDOW_DAYS} days, {where} "
+            f"{name} earned {total:+.2%} of its capital in {WINDOW_DAYS} days, {where} "
             f"{lower:+.2%} to {upper:+.2%} of baseline {last.baseline_id}"
         ),
         stage=stage,
         recovered=known is not None and not latched(known) and way < limits.exit_multiple,
-        statistic=window,
+        statistic=total,
         statistic_name=f"profit per allocated capital in {WINDOW_DAYS} days, at full size",
         threshold=lower if below else upper,
         samples=WINDOW_DAYS,

@@ -3,17 +3,16 @@
 import math
 import random
 from hashlib import sha256
-from itertools import count
 
 import pytest
 from recut import said_however_cut
 from reduced import asked, outcome
+from tested_fund import DAYS, DEVIATION, HORIZON, MEAN, backtest, live
 from volatile_fund import at, fund, mark
-from watching import DAY, START_NS, engine, event, run, spoken, stored
+from watching import DAY, START_NS, engine, run, spoken, stored
 
 from operations.checks import Look, Unit
 from operations.events.actions import ActionAcknowledged, ActionReleased
-from operations.events.portfolio import PortfolioBaseline, PortfolioBaselinePublished
 from operations.statistics.bands import distance, growth_envelope, moments_sample
 from operations.watchdogs.predictive_health import (
     NAME,
@@ -25,25 +24,6 @@ from operations.watchdogs.predictive_health import (
 
 pytestmark = pytest.mark.unit
 RAISED, CLEARED = (f"finding.{NAME}.raised", "alpha"), (f"finding.{NAME}.cleared", "alpha")
-MEAN, DEVIATION, DAYS, HORIZON = 0.0005, 0.01, 500, 60
-
-
-def backtest(number, baseline_id="b1", **fields):
-    data = {
-        "baseline_id": baseline_id, "go_live": at(1)[:10], "horizon_days": HORIZON,
-        "net_of_costs": True, "mean": MEAN, "standard_deviation": DEVIATION, "days": DAYS,
-    }  # fmt: skip
-    data = PortfolioBaseline(**data | fields)
-    return event(PortfolioBaselinePublished, "alpha", data, number, fund_id="alpha")
-
-
-def live(returns, numbers=None, nav=100.0, first=1):
-    """A mark at the end of the day before go-live and of each day after it."""
-    numbers = numbers or count(100)
-    yield mark(first, nav, next(numbers))
-    for day, each in enumerate(returns, start=first + 1):
-        nav *= 1 + each
-        yield mark(day, nav, next(numbers))
 
 
 def drawn(days, mean=MEAN, deviation=DEVIATION):
@@ -218,7 +198,7 @@ def test_on_the_edge_is_inside_and_beyond_it_is_outside(nav):
         assert inspect(two_days(nav, 0.9, 1.1), LOOK, limits, None).stage == stage
 
 
-def test_a_finding_is_over_within_nine_tenths_of_the_way_and_not_at_it():
+def test_a_finding_is_over_within_its_exit_and_not_at_it():
     one = engine(WATCHDOG)
     run(one, stored([fund(), backtest(1), *live([-0.04] * 8)]))
     (known,) = one._episodes.values()

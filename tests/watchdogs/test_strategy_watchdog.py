@@ -27,6 +27,7 @@ from operations.watchdogs.strategy_watchdog import (
     Day,
     ProfitLimits,
     inspect,
+    interval,
     returns_at_full_size,
 )
 
@@ -216,7 +217,7 @@ def test_what_we_halved_counts_at_full_size_unless_the_capital_came_down_as_well
 def day(number, profit=1.0, **fields):
     known = Day(
         number, START_NS + number * DAY, profit, 1000.0, "USD", None, None, None, "b1", 0, 1, None,
-        -0.1, 0.2,
+        -0.1, 0.2, 1.0,
     )  # fmt: skip
     return known._replace(**fields)
 
@@ -243,3 +244,12 @@ def test_a_finding_while_observing_is_over_within_half_of_the_way_and_not_at_it(
     for exit_at, over in ((way, False), (math.nextafter(way, 9), True)):
         limits = ProfitLimits(exit_multiple=exit_at)
         assert inspect(days, LOOK, limits, known).recovered is over
+
+
+def test_the_interval_is_wider_by_as_much_as_the_days_vary_more_than_the_baseline():
+    """A window of +1 and -1 varies by its root of 30 / 29; its sum is 0."""
+    window = [1.0, -1.0] * 15
+    deviation = math.sqrt(30 / 29)
+    calm, wild = interval(window, -3.0, 5.0, 2 * deviation), interval(window, -3.0, 5.0, 0.5)
+    assert calm == (-3, 5)
+    assert wild == (pytest.approx(1 - 8 * deviation), pytest.approx(1 + 8 * deviation))

@@ -1,0 +1,208 @@
+"""How often do the watchdogs of money cry wolf, and what do they miss?
+
+A fund or strategy earns 0.05 % a day with a deviation of 1 % (a Sharpe ratio of 0.8 a year). It is
+judged against a backtest of 504 days of its own kind, by its daily returns or by their moments
+only. Where a backtest costs half a second, some units share one; the Monte-Carlo error says so.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.nulls import ALPHA, BETA, NULLS, YEAR
+from operations.statistics.bands import growth_envelope, moments_sample, rolling_limits
+from operations.statistics.volatility import TRADING_DAYS_PER_YEAR
+from operations.watchdogs.portfolio_vol_dd import VolatilityLimits, multiples
+from operations.watchdogs.predictive_health import LEVEL
+from operations.watchdogs.strategy_watchdog import EACH_SIDE, WINDOW_DAYS, YEAR_DAYS, interval
+
+TITLE = "Money"
+MEAN, DEVIATION, BACKTEST_DAYS, SHARED = 0.0005, 0.01, 504, 200
+NEWLINE = "\n"
+LIMITS = VolatilityLimits()
+TARGET = DEVIATION * np.sqrt(TRADING_DAYS_PER_YEAR)
+
+
+class Sides(NamedTuple):
+    """The first day on which each unit is found below and above; inf for never."""
+
+    below: np.ndarray
+    above: np.ndarray
+
+
+def first_day(hits: np.ndarray) -> np.ndarray:
+    """Return the number of the first day that hits, from 1; inf for none. Shape (units,)."""
+    return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1.0, np.inf)
+
+
+def volatility_days(returns: np.ndarray, limits: VolatilityLimits = LIMITS) -> np.ndarray:
+    """Return the first day on which portfolio_vol_dd finds each fund; the first year is history."""
+    plain, confirming = multiples(returns, TARGET, limits.capped_at)
+    hits = (plain >= limits.enter_multiple) & (confirming >= limits.confirm_multiple)
+    hits[:, : limits.minimum_returns - 1] = False
+    return first_day(hits[:, YEAR:])
+
+
+def rolling_days(
+    live: np.ndarray, lower: np.ndarray, upper: np.ndarray, deviation: np.ndarray
+) -> Sides:
+    """Return the first day on which strategy_watchdog finds each strategy, from its 30th on.
+
+    Limits have shape (units, 1). A thousand units at a time, for the windows overlap.
+    """
+    parts = []
+    for begin in range(0, len(live), 1000):
+        some = slice(begin, begin + 1000)
+        windows = np.lib.stride_tricks.sliding_window_view(live[some], WINDOW_DAYS, axis=1)
+        low, high = interval(windows, lower[some], upper[some], deviation[some])
+        total = windows.sum(axis=-1)
+        parts.append([first_day(total < low), first_day(total > high)])
+    below, above = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Sides(below + WINDOW_DAYS - 1, above + WINDOW_DAYS - 1)
+
+
+def envelope_days(live: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> Sides:
+    """Return the first day on which predictive_health finds each fund."""
+    growth = np.cumprod(1 + live, axis=1)
+    return Sides(first_day(growth < lower), first_day(growth > upper))
+
+
+def draw(random: np.random.Generator, null: str, units: int, days: int) -> np.ndarray:
+    """Return daily returns of what is well."""
+    return MEAN + DEVIATION * NULLS[null](random, units, days)
+
+
+def strategies(units: int, null: str, published: str, fall: float = 0.0) -> Sides:
+    """Judge strategies for a year; `fall` is what each day earns less, in deviations."""
+    random = np.random.default_rng(2026)
+    if published == "moments":
+        past = draw(random, null, units, BACKTEST_DAYS)
+        means, deviations = past.mean(axis=1)[:, None], past.std(axis=1, ddof=1)[:, None]
+        unit = moments_sample(0.0, 1.0, BACKTEST_DAYS) * 0.01  # the limits are linear in both
+        limits = rolling_limits(unit, WINDOW_DAYS, YEAR_DAYS, EACH_SIDE, mean_block=1.0)
+        lower, upper = (
+            WINDOW_DAYS * means + deviations * edge / 0.01 for edge in (limits.lower, limits.upper)
+        )
+    else:
+        edges = []
+        for seed in range(-(-units // SHARED)):
+            past = draw(random, null, 1, BACKTEST_DAYS)[0]
+            one = rolling_limits(past, WINDOW_DAYS, YEAR_DAYS, EACH_SIDE, seed=seed)
+            edges += [(one.lower, one.upper, past.std(ddof=1))] * SHARED
+        lower, upper, deviations = (column[:units, None] for column in np.array(edges).T)
+    live = draw(random, null, units, YEAR) - fall * DEVIATION
+    return rolling_days(live, lower, upper, deviations)
+
+
+def funds(units: int, null: str, published: str, fall: float = 0.0) -> Sides:
+    """Judge funds for a year against envelopes of their backtests."""
+    random = np.random.default_rng(2027)
+    parts = []
+    for seed in range(-(-units // SHARED)):
+        past = draw(random, null, 1, BACKTEST_DAYS)[0]
+        block = None
+        if published == "moments":
+            past = moments_sample(float(past.mean()), float(past.std(ddof=1)), BACKTEST_DAYS)
+            block = 1.0
+        envelope = growth_envelope(past, YEAR, LEVEL, mean_block=block, seed=seed)
+        live = draw(random, null, min(SHARED, units - seed * SHARED), YEAR) - fall * DEVIATION
+        parts.append(envelope_days(live, envelope.lower, envelope.upper))
+    return Sides(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def share(found: np.ndarray, shared: int = 1) -> str:
+    """Write the share of what was found, with its Monte-Carlo error by groups that share one."""
+    groups = found[: found.size // shared * shared].reshape(-1, shared).mean(axis=1)
+    return f"{found.mean():.2%} ± {groups.std(ddof=1) / np.sqrt(groups.size):.2%}"
+
+
+def volatility_section(units: int) -> str:
+    """Return what portfolio_vol_dd does."""
+    random = np.random.default_rng(2028)
+    rows = []
+    for null in NULLS:
+        returns = DEVIATION * NULLS[null](random, units, 2 * YEAR)
+        days = volatility_days(returns)
+        plain = volatility_days(returns, VolatilityLimits(confirm_multiple=0.0))
+        true = crossed(returns) if null.startswith("GARCH") else np.zeros(units, bool)
+        rows.append(
+            f"| {null} | {share(np.isfinite(plain))} | {share(np.isfinite(days))} | "
+            f"{share(np.isfinite(days) & ~true)} |"
+        )
+    power = []
+    for times in (1.6, 2.0, 3.0):
+        for null in ("normal", "t(4)"):
+            returns = DEVIATION * NULLS[null](random, units // 2, 2 * YEAR)
+            returns[:, YEAR:] *= times
+            power.append(_power_row(f"{times} x, {null}", volatility_days(returns)))
+    return f"""### portfolio_vol_dd
+
+{units:,} fund-years, a year of history before each, exactly on target. Budget: 1 % beyond true
+crossings (GARCH(1,1): its own volatility passes 1.5 times the target within the year).
+
+| on target | 1.5 x alone | found within a year | without a true crossing |
+|---|---|---|---|
+{NEWLINE.join(rows)}
+
+| volatility rises to | found in 60 days | found in a year | median delay, days |
+|---|---|---|---|
+{NEWLINE.join(power)}"""
+
+
+def crossed(returns: np.ndarray) -> np.ndarray:
+    """Whether the volatility of GARCH(1,1) itself passed the limit in the second year."""
+    scaled = (returns / DEVIATION) ** 2
+    variance, found = np.ones(len(returns)), np.zeros(len(returns), bool)
+    for day in range(returns.shape[1]):
+        variance = 1 - ALPHA - BETA + ALPHA * scaled[:, day] + BETA * variance
+        if day >= YEAR:
+            found |= variance >= LIMITS.enter_multiple**2
+    return found
+
+
+def _power_row(what: str, days: np.ndarray) -> str:
+    middle = np.median(days)
+    delay = f"{middle:.0f}" if np.isfinite(middle) else "more than a year"
+    return f"| {what} | {np.mean(days <= 60):.1%} | {np.isfinite(days).mean():.1%} | {delay} |"
+
+
+def _sides_section(units: int, of, falls: tuple[float, ...]) -> str:
+    wrong, right = [], []
+    for null in NULLS:
+        for published in ("daily returns", "moments"):
+            sides = of(units, null, published)
+            shared = 1 if of is strategies and published == "moments" else SHARED
+            either = np.isfinite(sides.below) | np.isfinite(sides.above)
+            wrong.append(
+                f"| {null} | {published} | {share(np.isfinite(sides.below), shared)} | "
+                f"{share(np.isfinite(sides.above), shared)} | {share(either, shared)} |"
+            )
+    for fall in falls:
+        found = of(units // 4, "normal", "moments", fall)
+        right.append(_power_row(f"{fall} deviations", found.below))
+    return f"""| nothing is wrong | baseline | below | above | either |
+|---|---|---|---|---|
+{NEWLINE.join(wrong)}
+
+| each day earns less by | found in 60 days | found in a year | median delay, days |
+|---|---|---|---|
+{NEWLINE.join(right)}"""
+
+
+def section(units: int) -> str:
+    """Return this group's part of docs/calibration.md."""
+    return f"""{volatility_section(units)}
+
+### predictive_health
+
+{units:,} fund-years against backtests of {BACKTEST_DAYS} days, {SHARED} funds to a backtest;
+horizon {YEAR} days. Budget: 1 % per fund-year.
+
+{_sides_section(units, funds, (0.1, 0.25, 0.5, 1.0))}
+
+### strategy_watchdog
+
+{units:,} strategy-years against baselines of {BACKTEST_DAYS} days. Budget: 5 % per
+strategy-year, both sides together.
+
+{_sides_section(units, strategies, (0.1, 0.25, 0.5, 1.0))}"""
