@@ -180,3 +180,10 @@ def test_a_trade_that_the_fast_reader_read_reaches_the_watchdogs():
     one = engine(feeds.WATCHDOG)
     run(one, stored([read] * 20))
     assert one.standings["data_fault", "trades/SPY/X"].state == "breached"
+
+
+def test_a_canary_in_mode_act_is_found_and_asks_for_no_action():
+    canaries = [msgspec.structs.replace(each.event, environment="canary") for each in lively()[:60]]
+    said = run(engine(WATCHDOG), stored(canaries))
+    assert spoken(said) == [(f"finding.{NAME}.raised", "alpha")]
+    assert said[0].environment == "canary"
