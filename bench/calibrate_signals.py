@@ -238,11 +238,11 @@ def labelled_section() -> str:
         rate = f"{found.false / found.days:.3f} ({least:.3f} to {most:.3f})"
         chance = f"{found.by_chance:.2f}"
         lines.append(f"| {width // 60} min | {tail:g} | {share_found} | {rate} | {chance} |")
-    return f"""Labelled news: mentions of five tickers in 2015 (Numenta Anomaly Benchmark), 14 trailing
-days, current bin excluded, alerts within 6 hours merged, 11 usable windows in 205 ticker-days.
-Intervals of 95 % (Wilson; exact Poisson). By chance: as many alerts at random times. The rule
-(within 8 hours of the time of day, the top 0.2 % capped) was chosen on these same windows, as there
-are no others: read the intervals, not the shares.
+    return f"""Labelled news: mentions of five tickers in 2015 (Numenta Anomaly Benchmark),
+14 trailing days, current bin excluded, alerts within 6 hours merged, 11 usable windows in 205
+ticker-days. Intervals of 95 % (Wilson; exact Poisson). By chance: as many alerts at random times.
+The rule (within 8 hours of the time of day, the top 0.2 % capped) was chosen on these same windows,
+as there are no others: read the intervals, not the shares.
 
 | bin | tail | windows found | false per ticker-day | found by chance |
 |---|---|---|---|---|
