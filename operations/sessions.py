@@ -1,5 +1,6 @@
 """Is a market open, so that silence means that something is wrong?"""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -41,14 +42,13 @@ class Sessions:
         kept = {
             day: span for day, span in known.items() if not found.first_day <= day <= found.last_day
         }
-        try:
-            zone = ZoneInfo(found.zone)
-            kept |= {each.day: _span(each, zone) for each in found.sessions}
-            covered = Covered(found.first_day, found.last_day, zone)
+        its = spans(found)
+        self._days[found.calendar_id] = kept | its
+        if not its and found.sessions:
+            return
+        with suppress(ValueError, OSError, KeyError):
+            covered = Covered(found.first_day, found.last_day, ZoneInfo(found.zone))
             self._covered.setdefault(found.calendar_id, []).append(covered)
-        except (ValueError, OSError, KeyError):
-            pass
-        self._days[found.calendar_id] = kept
 
     def opened_ns(self, calendar_id: str | None, at_ns: int) -> int | None:
         """Return when the session began that runs at a moment, None when there is none."""
@@ -64,6 +64,15 @@ class Sessions:
         if calendar_id is None or self.opened_ns(calendar_id, at_ns) is not None:
             return False
         return any(each.covers(at_ns) for each in self._covered.get(calendar_id, ()))
+
+
+def spans(found: Calendar) -> dict[str, Span]:
+    """Return the sessions of a calendar by day; none when its zone or a time does not exist."""
+    try:
+        zone = ZoneInfo(found.zone)
+        return {each.day: _span(each, zone) for each in found.sessions}
+    except (ValueError, OSError, KeyError):
+        return {}
 
 
 def _span(session: Session, zone: ZoneInfo) -> Span:

@@ -96,6 +96,10 @@ class Office:
             if is_settled(each, self.verdicts, self.episodes, self.rules, self.now_ns)
         ]
         self.episodes.forget(settled)
+        left = {each.name for each in self.episodes.by_id.values()}
+        for key, thread in list(self.told.threads.items()):
+            if thread.closed and not left & set(thread.episodes):
+                del self.told.threads[key]
         made = [each for each in decisions if each.action]
         self.sent += made
         return [(each.thread.channel, each.action, each.reason) for each in made]

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from contextlib import contextmanager
 from email import message_from_bytes
-from email.message import Message
+from email.message import EmailMessage
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -16,9 +16,22 @@ from typing import Any, NamedTuple
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
+from operations.notifications.message import Message
 from workers.servers import free_port
 
 LONGEST_SECONDS = 30
+MESSAGE = Message(
+    message_id="m-1",
+    key="k-1",
+    channel="any",
+    action="raise",
+    severity="critical",
+    headline="[critical] <!channel> toxic & bad",
+    lines=("fund: alpha", "runbook: docs/runbooks/vpin.md"),
+    episodes=("e-1",),
+    source="AAPL",
+    created_at="2026-11-20T16:00:00.000000000Z",
+)
 
 
 class Request(NamedTuple):
@@ -109,7 +122,7 @@ class MailServer:
     """A mail server on loopback; `mails` are those that it took, `answer` what it says to one."""
 
     def __init__(self) -> None:
-        self.mails: list[Message] = []
+        self.mails: list[EmailMessage] = []
         self.answer = "250 OK"
         self.login: tuple[str, str] | None = None
         self.known = ("ops", "mail-password")

@@ -3,8 +3,11 @@
 import pytest
 
 from operations import config
-from operations.adapters import accounts
+from operations.adapters import accounts, credentials
+from operations.alert_settings import KNOWN_NAMES, Slack
+from operations.cli import compose_secrets
 from operations.errors import Rejected
+from workers import WORKERS
 
 pytestmark = pytest.mark.unit
 
@@ -45,3 +48,30 @@ def test_what_is_said_about_checks_is_kept_as_it_stands(tmp_path):
         config.load(variables)
     with pytest.raises(Rejected, match="MTS_WATCHDOG_VPIN"):
         config.load({"MTS_WATCHDOG_VPIN": "1"})
+
+
+def test_names_that_users_know_are_read_without_their_prefix_and_count_less(tmp_path):
+    home = {"MTS_HOME": str(tmp_path)}
+    known = {"SLACK_ENABLED": "true", "EMAIL_SMTP_PORT": "25", "PAGERDUTY_INTEGRATION_KEY": ""}
+    found = config.load(home | known | {"MTS_EMAIL_SMTP_PORT": "2525"})
+    assert (found.slack.enabled, found.email.smtp_port) == (True, 2525)
+    assert found.pagerduty.integration_key == ""
+    variables = {setting.variable for setting in config.catalogue()}
+    assert {f"MTS_{name}" for name in KNOWN_NAMES} <= variables
+
+
+def test_secrets_of_channels_reach_no_process_but_the_one_that_sends(tmp_path, nats_secrets):
+    slack = Slack(webhook_url="https://hooks.example/secret-1")
+    settings = config.Settings(home=str(tmp_path), slack=slack)
+    for worker in WORKERS:
+        given = credentials.worker_environment(settings, worker, 1)
+        assert ("secret-1" in given["MTS_SLACK_WEBHOOK_URL"]) is (worker == "notifications")
+    secrets = {setting.variable for setting in config.catalogue() if setting.secret}
+    assert {"MTS_TELEGRAM_BOT_TOKEN", "MTS_EMAIL_SMTP_PASSWORD", "MTS_ALERTS_PING_URL"} <= secrets
+
+
+@pytest.fixture
+def nats_secrets(tmp_path):
+    """The passwords that a first start makes."""
+    for name in compose_secrets.names():
+        credentials.ensure_secret(tmp_path / "secrets" / name)

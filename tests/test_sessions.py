@@ -114,3 +114,22 @@ def test_a_fund_that_is_valued_again_is_watched_again(feed):
     said = [event for _ in range(3) for event in feed.nav("95")]
     assert ("limits", "cleared") in kinds(said)
     assert halting(said)
+
+
+@pytest.mark.parametrize(
+    ("moment", "closed"),
+    [
+        ("2026-11-20T14:29:59Z", True),
+        ("2026-11-20T14:30:00Z", False),
+        ("2026-11-20T21:00:00Z", True),
+        ("2026-11-21T15:00:00Z", True),  # a covered day without a session
+        ("2026-11-25T15:00:00Z", False),  # beyond what the calendar covers nobody knows
+        ("2026-11-19T15:00:00Z", False),
+    ],
+)
+def test_a_market_is_closed_only_where_a_calendar_says_so(moment, closed):
+    sessions = Sessions()
+    sessions.take(calendar("2026-11-20", "2026-11-23"))
+    assert sessions.is_closed("XNYS", parse_rfc3339(moment)) is closed
+    assert not sessions.is_closed(None, parse_rfc3339(moment))
+    assert not sessions.is_closed("unknown", parse_rfc3339(moment))

@@ -86,6 +86,10 @@ class StrategyBaseline(Data, frozen=True, kw_only=True):
     return_standard_deviation: Annotated[
         float | None, doc("Of daily profit per allocated capital, as a fraction.")
     ] = None
+    daily_returns: Annotated[
+        tuple[float, ...] | None,
+        doc("Daily profit per allocated capital, as fractions, oldest first."),
+    ] = None
     typical_order_notional: Annotated[Money | None, doc("Median order size, in `currency`.")] = None
     order_log_size_deviation: Annotated[
         float | None, doc("Robust standard deviation of the natural log of order size.")

@@ -82,6 +82,7 @@ class View(NamedTuple):
     channel: Channel
     rules: Rules
     episodes: Episodes
+    causes: tuple[Episode, ...]  # what may explain others now
     known: frozenset[str]  # names of beginnings that this channel was told of
     now_ns: int
 
@@ -133,7 +134,10 @@ def _outside_session(view: View, episode: Episode) -> Reason | None:
 def _explained(view: View, episode: Episode) -> Reason | None:
     if episode.kind == HALT:
         return None
-    told = any(cause.name in view.known for cause in causes_of(view, episode))
+    told = any(
+        cause.name in view.known and cause.id != episode.id and view.rules.explains(cause, episode)
+        for cause in view.causes
+    )
     return "explained" if told else None
 
 
@@ -158,12 +162,12 @@ STAGES: tuple[Stage, ...] = (
 HUSHES: tuple[Stage, ...] = (_silenced, _maintenance, _outside_session)  # of what was told before
 
 
-def causes_of(view: View, effect: Episode) -> Iterator[Episode]:
-    """Return the episodes that explain one: they go on, or were over a short while ago."""
-    for cause in view.episodes.by_id.values():
-        late = not cause.open and view.now_ns > (cause.cleared_ns or 0) + view.rules.grace_ns
-        if cause.id != effect.id and not late and view.rules.explains(cause, effect):
-            yield cause
+def _causes(episodes: Episodes, rules: Rules, now_ns: int) -> Iterator[Episode]:
+    """Return what may explain others: it goes on, or was over a short while ago."""
+    for each in episodes.by_id.values():
+        late = not each.open and now_ns > (each.cleared_ns or 0) + rules.grace_ns
+        if rules.is_cause(each) and not late:
+            yield each
 
 
 def decide(
@@ -172,10 +176,11 @@ def decide(
     """Return every message that is due now, and why the others are not."""
     decisions: list[Decision] = []
     verdicts: list[Verdict] = []
+    causes = tuple(_causes(episodes, rules, now_ns))
     for channel in rules.channels:
         threads = [each for each in told.threads.values() if each.channel == channel.name]
         known = frozenset(name for thread in threads for name in thread.episodes)
-        view = View(channel, rules, episodes, known, now_ns)
+        view = View(channel, rules, episodes, causes, known, now_ns)
         for thread in threads:
             if not thread.closed:
                 decisions += _followed(view, thread, waits=thread.key in told.unsent)
@@ -195,8 +200,7 @@ def is_settled(
     """
     if episode.open:
         return False
-    explains = any(each.cause.fits(episode) for each in rules.inhibitions) or episode.because
-    if explains and now_ns <= (episode.cleared_ns or 0) + rules.grace_ns:
+    if rules.is_cause(episode) and now_ns <= (episode.cleared_ns or 0) + rules.grace_ns:
         return False
     reasons = {each.reason for each in verdicts if each.episode == episode.id}
     if "explained" in reasons:
@@ -293,9 +297,8 @@ def _urgency(rules: Rules) -> Callable[[Episode], tuple[bool, bool, int, int]]:
     """Order: what explains others before what it explains, halts, then the worst, the oldest."""
 
     def place(episode: Episode) -> tuple[bool, bool, int, int]:
-        explains = any(each.cause.fits(episode) for each in rules.inhibitions)
         return (
-            not explains,
+            not rules.is_cause(episode),
             episode.kind != HALT,
             -RANK[episode.severity],
             episode.raised_sequence,
@@ -342,10 +345,12 @@ def _digest(view: View, episodes: list[Episode]) -> Decision:
 
 def _explained_by(view: View, causes: tuple[Episode, ...]) -> tuple[Episode, ...]:
     """Return what this channel is not told because it is told of these."""
+    explaining = [each for each in causes if view.rules.is_cause(each)]
     return tuple(
         each
         for each in view.episodes.by_id.values()
-        if each.kind != HALT
+        if explaining
+        and each.kind != HALT
         and each.name not in view.known
-        and any(each.id != cause.id and view.rules.explains(cause, each) for cause in causes)
+        and any(each.id != cause.id and view.rules.explains(cause, each) for cause in explaining)
     )

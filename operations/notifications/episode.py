@@ -4,9 +4,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from operations.events.base import Event, derived_id
+from operations.events.base import Event
 from operations.events.findings import Finding, FindingRaised, FindingUpdated
 from operations.events.halts import HaltRequested
+from operations.signing.roles import WATCHDOG_CHECKS
 
 SEVERITIES = ("info", "warning", "critical")
 RANK = {severity: rank for rank, severity in enumerate(SEVERITIES)}
@@ -54,7 +55,7 @@ class Episode(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Id of this beginning of it: what ended may begin again under the same id."""
-        return derived_id(self.id, "beginning", str(self.raised_sequence), 0)
+        return f"{self.raised_sequence}:{self.id}"
 
     @property
     def pages_nobody(self) -> bool:
@@ -78,7 +79,8 @@ def found(event: FindingRaised | FindingUpdated, sequence: int, at_ns: int) -> E
         title=finding.title,
         raised_ns=at_ns,
         raised_sequence=sequence,
-        mode=finding.mode,
+        # Only watchdogs observe; elsewhere the mode says no more than that no action follows.
+        mode=finding.mode if finding.check in WATCHDOG_CHECKS else "act",
         details=finding.details or "",
         judged=_judged(
             finding.statistic_name, finding.statistic, finding.threshold, finding.samples

@@ -88,6 +88,10 @@ class Rules(Struct, frozen=True, kw_only=True):
                 return channel.name in route.channels
         return True
 
+    def is_cause(self, episode: Episode) -> bool:
+        """Whether it may explain others."""
+        return bool(episode.because) or any(each.cause.fits(episode) for each in self.inhibitions)
+
     def explains(self, cause: Episode, effect: Episode) -> bool:
         """Whether one is told by telling the other."""
         return effect.id == cause.because or any(

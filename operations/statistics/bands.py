@@ -31,6 +31,7 @@ from operations.statistics.samples import Floats, at_least, known_sample, share
 
 PATHS = 4000
 _AT_ONCE = 250  # paths in memory
+_LONGEST = 10_000
 _BEYOND = 10  # paths that shall lie beyond a limit, so that it is not one path's accident
 
 
@@ -114,6 +115,33 @@ def rolling_limits(
         highest.append(rolling.max(axis=1))
     lower = -_upper_quantile(-np.concatenate(lowest), 1 - each_side)
     return RollingLimits(lower, _upper_quantile(np.concatenate(highest), 1 - each_side), block)
+
+
+def moments_sample(mean: float, standard_deviation: float, n: int) -> Floats | None:
+    """Return n values with exactly these moments and heavy tails, or None: unknown.
+
+    For a backtest of which only its moments are published: what it does not say of its tails is
+    taken to be Student's t with 4 degrees of freedom, whose quantiles have a closed form. They come
+    in order, so they are drawn one by one (`mean_block` 1). None when n < 60, a moment is not
+    finite or the deviation not above 0. More than 10,000 days say nothing new about a mean.
+    """
+    moments = known_sample([mean, standard_deviation], 2)
+    if moments is None or not standard_deviation > 0 or n < MINIMUM_RETURNS:
+        return None
+    count = min(n, _LONGEST)
+    shares = (np.arange(count) + 0.5) / count
+    root = np.sqrt(4 * shares * (1 - shares))
+    scores = np.sign(shares - 0.5) * 2 * np.sqrt(np.cos(np.arccos(root) / 3) / root - 1)
+    found: Floats = mean + standard_deviation * scores / float(scores.std(ddof=1))
+    return found
+
+
+def distance(value: float, lower: float, upper: float) -> float:
+    """Return how far a value is from the middle of two limits: 0 there, 1 at either limit."""
+    middle = (lower + upper) / 2
+    if value < middle:
+        return (middle - value) / (middle - lower)
+    return (value - middle) / (upper - middle)
 
 
 def _enough_paths(paths: int, beyond: float) -> None:

@@ -8,8 +8,11 @@ from operations.watchdogs import (
     dependency_watchdog,
     drift_monitor,
     feeds,
+    news_spike,
     portfolio_vol_dd,
     position_anomaly,
+    predictive_health,
+    strategy_watchdog,
     theta_watchdog,
     vpin,
 )
@@ -19,8 +22,11 @@ ALL = (
     db_watchdog.WATCHDOG,
     dependency_watchdog.WATCHDOG,
     drift_monitor.WATCHDOG,
+    news_spike.WATCHDOG,
     portfolio_vol_dd.WATCHDOG,
     position_anomaly.WATCHDOG,
+    predictive_health.WATCHDOG,
+    strategy_watchdog.WATCHDOG,
     theta_watchdog.WATCHDOG,
     vpin.WATCHDOG,
 )

@@ -3,17 +3,23 @@
 The EWMA volatility of its daily returns (RiskMetrics, decay 0.94) is compared with the target that
 is registered for the fund. Beyond `enter_multiple` times the target its gross exposure shall come
 down to what would meet the target; the episode is over below `exit_multiple`, so that a fund near
-the limit does not flicker. Drawdown and daily loss of the same fund stop it through the worker
-`limits`, which acts on every mark.
+the limit does not flicker.
+
+One day is no volatility: with heavy tails a fund that is exactly on target would be beyond 1.5
+times of it in half of all years. So the same estimate from returns that count for no more than
+`capped_at` daily targets each has to be beyond `confirm_multiple` too (docs/calibration.md).
+A loss that large stops the fund all the same: drawdown and daily loss of a fund are limits of the
+worker `limits`, which acts on every mark.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import ROUND_DOWN, Decimal
-from itertools import pairwise
 from typing import Annotated, NamedTuple
 
+import numpy as np
 from msgspec import Meta
+from numpy.typing import ArrayLike
 
 from operations.checks import (
     EachEvent,
@@ -24,21 +30,29 @@ from operations.checks import (
     Row,
     Stored,
     Table,
-    Unit,
     Verdict,
     Watchdog,
-    look_at,
 )
-from operations.clock import parse_rfc3339
-from operations.events.base import doc
+from operations.clock import parse_rfc3339, rfc3339
+from operations.events.base import Event, doc
 from operations.events.findings import Parameter
-from operations.events.portfolio import NavMarked
-from operations.events.positions import ExposureMarked
-from operations.events.registry import FundRegistered
-from operations.settings.catalogue import LOOSER_HIGHER
-from operations.statistics.volatility import RISKMETRICS_DAILY_DECAY, annualised, ewma_volatility
+from operations.events.portfolio import NavMarked, NetAssetValue
+from operations.events.positions import Exposure, ExposureMarked
+from operations.events.registry import Fund, FundRegistered
+from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
+from operations.statistics.samples import Floats
+from operations.statistics.volatility import (
+    RISKMETRICS_DAILY_DECAY,
+    TRADING_DAYS_PER_YEAR,
+    ewma_variances,
+)
+from operations.watchdogs import settled
+from operations.watchdogs.cases import Case
+from operations.watchdogs.settled import DAY_NS, is_overdue, usable_returns
 
 NAME = "portfolio_vol_dd"
+BACK_DAYS = 400
+EXPOSURE_DAYS = 7  # an older exposure is not what the fund holds
 
 
 class VolatilityLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +64,18 @@ class VolatilityLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=
         doc("Volatility as a multiple of the fund's target from which it is a breach."),
         LOOSER_HIGHER,
     ] = 1.5
+    confirm_multiple: Annotated[
+        float,
+        Meta(ge=0),
+        doc("The same from capped returns, as a multiple of the target, which confirms it."),
+        LOOSER_HIGHER,
+    ] = 1.4
+    capped_at: Annotated[
+        float,
+        Meta(gt=0),
+        doc("Most that one return counts for in it, in daily targets (target / root of 252)"),
+        LOOSER_LOWER,
+    ] = 2.5
     exit_multiple: Annotated[
         float,
         Meta(gt=0),
@@ -57,37 +83,27 @@ class VolatilityLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=
         LOOSER_HIGHER,
     ] = 1.2
     minimum_returns: Annotated[
-        int, Meta(ge=2), doc("Daily returns below which the volatility is unknown."), LOOSER_HIGHER
+        int,
+        Meta(ge=2),
+        doc("Daily returns below which the volatility is unknown."),
+        LOOSER_HIGHER,
     ] = 20
 
 
 class Day(NamedTuple):
     """The last settled value of one day, with what is known of the fund at the time of the look."""
 
-    sequence: int
+    first_sequence: int
+    last_sequence: int
     as_of_ns: int
     nav: float
     flow: float
+    currency: str | None
+    session: int | None
+    session_now: int | None
     target_volatility: float | None
     gross: Decimal | None
-    currency: str | None
-
-
-def _navs(stored: Stored) -> Iterator[Row]:
-    event = stored.event
-    assert isinstance(event, NavMarked)
-    mark = event.data
-    if mark.final:
-        yield (
-            stored.sequence, stored.at_ns, event.fund_id or event.subject_id,
-            parse_rfc3339(mark.as_of), float(mark.nav), float(mark.flow or 0),
-        )  # fmt: skip
-
-
-def _targets(stored: Stored) -> Iterator[Row]:
-    event = stored.event
-    assert isinstance(event, FundRegistered)
-    yield stored.sequence, stored.at_ns, event.subject_id, event.data.target_volatility
+    gross_currency: str | None
 
 
 def _exposures(stored: Stored) -> Iterator[Row]:
@@ -96,63 +112,54 @@ def _exposures(stored: Stored) -> Iterator[Row]:
     whole = event.strategy_id is None and event.account_id is None
     if event.fund_id and whole:
         data = event.data
-        yield stored.sequence, stored.at_ns, event.fund_id, str(data.gross), data.currency
+        yield (
+            stored.sequence, stored.at_ns, event.fund_id, parse_rfc3339(data.as_of),
+            str(data.gross), data.currency,
+        )  # fmt: skip
 
 
-NAVS = Table(
-    name="settled_nav",
-    columns=(
-        ("fund_id", "VARCHAR"), ("as_of_ns", "BIGINT"), ("nav", "DOUBLE"), ("flow", "DOUBLE"),
-    ),
-    kinds=(NavMarked,),
-    fold=lambda: EachEvent(_navs),
-    keep_days=400,
-)  # fmt: skip
-TARGETS = Table(
-    name="fund_target",
-    columns=(("fund_id", "VARCHAR"), ("target_volatility", "DOUBLE")),
-    kinds=(FundRegistered,),
-    fold=lambda: EachEvent(_targets),
-    keep_days=36_500,
-)
 EXPOSURES = Table(
     name="fund_exposure",
-    columns=(("fund_id", "VARCHAR"), ("gross", "VARCHAR"), ("currency", "VARCHAR")),
+    columns=(
+        ("fund_id", "VARCHAR"), ("as_of_ns", "BIGINT"), ("gross", "VARCHAR"),
+        ("currency", "VARCHAR"),
+    ),
     kinds=(ExposureMarked,),
     fold=lambda: EachEvent(_exposures),
-    keep_days=7,
+    keep_days=EXPOSURE_DAYS,
+)  # fmt: skip
+
+QUERY = f"""
+WITH {settled.days_of_funds(BACK_DAYS)}, exposure AS (
+    SELECT due.look, due.fund_id, e.gross, e.currency
+    FROM due JOIN fund_exposure e ON e.fund_id = due.fund_id AND e.sequence <= due.sequence
+     AND e.as_of_ns > due.at_ns - {EXPOSURE_DAYS * DAY_NS}
+    QUALIFY row_number() OVER (
+        PARTITION BY due.look, due.fund_id ORDER BY e.as_of_ns DESC, e.sequence DESC) = 1
 )
-
-QUERY = """
-WITH target AS (
-    SELECT look.look, arg_max(t.target_volatility, t.sequence) AS target_volatility
-    FROM look JOIN fund_target t ON t.fund_id = look.unit AND t.sequence <= look.sequence
-    GROUP BY look.look
-), exposure AS (
-    SELECT look.look, arg_max(e.gross, e.sequence) AS gross,
-           arg_max(e.currency, e.sequence) AS currency
-    FROM look JOIN fund_exposure e ON e.fund_id = look.unit AND e.sequence <= look.sequence
-    GROUP BY look.look
-)
-SELECT look.look, look.unit, look.unit AS fund_id, NULL::VARCHAR AS strategy_id,
-       n.sequence, n.as_of_ns, n.nav, n.flow, target.target_volatility,
-       exposure.gross::DECIMAL(38, 12) AS gross, exposure.currency
-FROM look
-JOIN settled_nav n ON n.fund_id = look.unit AND n.sequence <= look.sequence
-LEFT JOIN target USING (look)
-LEFT JOIN exposure USING (look)
-QUALIFY row_number() OVER (PARTITION BY look.look, n.as_of_ns ORDER BY n.sequence DESC) = 1
-ORDER BY look.look, look.unit, n.as_of_ns
-"""
+SELECT day.look, day.fund_id AS unit, day.fund_id, NULL::VARCHAR AS strategy_id,
+       day.first_sequence, day.last_sequence, day.as_of_ns, day.nav, day.flow, day.currency,
+       day.session, day.session_now, fund.target_volatility,
+       exposure.gross::DECIMAL(38, 12) AS gross, exposure.currency AS gross_currency
+FROM day
+JOIN fund ON fund.look = day.look AND fund.fund_id = day.fund_id
+LEFT JOIN exposure ON exposure.look = day.look AND exposure.fund_id = day.fund_id
+ORDER BY day.look, unit, day.as_of_ns
+"""  # noqa: S608
 
 
-def looks(batch: Sequence[Stored], _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
-    """Look at a fund whenever a day of it is settled."""
-    for stored in batch:
-        event = stored.event
-        if isinstance(event, NavMarked) and event.data.final:
-            fund_id = event.fund_id or event.subject_id
-            yield look_at(stored, Unit("fund", fund_id, fund_id), parse_rfc3339(event.data.as_of))
+def multiples(returns: ArrayLike, target: float, capped_at: float) -> tuple[Floats, Floats]:
+    """Return volatility over target at each time, plain and from capped returns, shape (..., t).
+
+    Returns are simple and daily; the target is per year, as a fraction.
+    """
+    daily = target / math.sqrt(TRADING_DAYS_PER_YEAR)
+    each = np.asarray(returns, np.float64)
+    capped = np.clip(each, -capped_at * daily, capped_at * daily)
+    plain, confirming = (
+        np.sqrt(ewma_variances(one, RISKMETRICS_DAILY_DECAY)) / daily for one in (each, capped)
+    )
+    return plain, confirming
 
 
 def inspect(
@@ -162,63 +169,83 @@ def inspect(
     assert look.unit is not None
     fund_id = look.unit.id
     target = days[-1].target_volatility if days else None
-    if not target:
+    if target is None or not target > 0:
         return _unknown(f"fund {fund_id} has no target_volatility: limit not set")
-    returns = daily_returns(days)
-    daily = ewma_volatility(returns, RISKMETRICS_DAILY_DECAY, limits.minimum_returns)
-    if daily is None:
+    if is_overdue(days[-1], look):
+        return _unknown(f"fund {fund_id} has no settled value since {rfc3339(days[-1].as_of_ns)}")
+    returns = usable_returns(days)
+    if len(returns) < limits.minimum_returns:
         needed = f"{len(returns)} usable daily returns of {limits.minimum_returns} needed"
         return _unknown(f"volatility of fund {fund_id} is unknown: {needed}")
-    volatility = annualised(daily)
-    multiple = volatility / target
-    breached = multiple >= limits.enter_multiple
+    plain, confirming = (float(each[-1]) for each in multiples(returns, target, limits.capped_at))
+    beyond = plain >= limits.enter_multiple
+    breached = beyond and confirming >= limits.confirm_multiple
+    recovered = known is not None and plain < limits.exit_multiple
+    proposal = _reduction(fund_id, days[-1], plain) if breached else None
     return Verdict(
-        state="breached" if breached else "ok",
-        title=f"fund {fund_id} varies by {volatility:.1%} a year, {multiple:.2f} x its target",
-        stage=int(breached),
-        recovered=known is not None and multiple < limits.exit_multiple,
-        statistic=volatility,
+        state="breached" if breached else "warning" if beyond else "ok",
+        title=(
+            f"fund {fund_id} varies by {plain * target:.1%} a year, {plain:.2f} x its target, "
+            f"{confirming:.2f} x without single days"
+        ),
+        stage=int(breached) + int(proposal is not None),
+        recovered=recovered,
+        statistic=plain * target,
         statistic_name="EWMA volatility per year, as a fraction",
         threshold=limits.enter_multiple * target,
         samples=len(returns),
+        details=None if proposal or not breached else "its gross exposure is not known: no action",
         parameters=(
             Parameter(name="target_volatility", value=repr(target)),
             Parameter(name="decay", value=repr(RISKMETRICS_DAILY_DECAY)),
+            Parameter(name="confirm_multiple", value=repr(limits.confirm_multiple)),
+            Parameter(name="capped_at", value=repr(limits.capped_at)),
             Parameter(name="exit_multiple", value=repr(limits.exit_multiple)),
         ),
-        proposal=_reduction(fund_id, days[-1], multiple) if breached else None,
+        proposal=proposal,
     )
-
-
-def daily_returns(days: Sequence[Day]) -> list[float]:
-    """Return simple returns from each day to the next, without what was paid in.
-
-    A value that is not above zero makes the return NaN: unknown, and so is what needs it.
-    """
-    found = []
-    for before, after in pairwise(days):
-        usable = before.nav > 0 and after.nav > 0
-        found.append((after.nav - after.flow) / before.nav - 1 if usable else math.nan)
-    return found
 
 
 def _reduction(fund_id: str, day: Day, multiple: float) -> Proposal | None:
     """Return the gross exposure that would meet the target; None when it is not known."""
-    if day.gross is None or day.currency is None:
+    if day.gross is None or day.gross_currency is None:
         return None
-    most = (day.gross / Decimal(multiple)).quantize(Decimal("0.01"), ROUND_DOWN)
+    part = (1 / Decimal(multiple)).quantize(Decimal("0.0001"), ROUND_DOWN)
+    most = (day.gross * part).quantize(Decimal("0.01"), ROUND_DOWN)
     return Proposal(
         kind="reduce_gross",
         scope="fund",
         scope_id=fund_id,
+        allocation_factor=part,
         gross_at_most=most,
-        currency=day.currency,
-        words=f"reduce gross exposure of fund {fund_id} to {most} {day.currency}",
+        currency=day.gross_currency,
+        words=f"reduce gross exposure of fund {fund_id} to {most} {day.gross_currency}",
     )
 
 
 def _unknown(title: str) -> Verdict:
     return Verdict(state="unknown", title=title)
+
+
+def canary(now_ns: int, run_id: str) -> Iterator[Event]:
+    """Make a fund that goes up and down by 5 % a day and aims at 15 % a year."""
+    case = Case(NAME, now_ns, run_id)
+    yield case.event(
+        FundRegistered,
+        Fund(
+            name="canary", base_currency="USD", trading="paper", day_end_time="00:00",
+            day_end_zone="UTC", target_volatility=0.15,
+        ),
+    )  # fmt: skip
+    at, fund_id = rfc3339(now_ns), case.subject_id
+    exposure = Exposure(as_of=at, gross=Decimal(1000), net=Decimal(0), currency="USD")
+    yield case.event(ExposureMarked, exposure, fund_id=fund_id)
+    for ago in reversed(range(30)):
+        mark = NetAssetValue(
+            as_of=rfc3339(now_ns - ago * DAY_NS), nav=Decimal(100 + 5 * (ago % 2)),
+            currency="USD", start_of_day_nav=Decimal(100), final=True,
+        )  # fmt: skip
+        yield case.event(NavMarked, mark, fund_id=fund_id)
 
 
 WATCHDOG = Watchdog(
@@ -228,9 +255,12 @@ WATCHDOG = Watchdog(
     budget="1 % per fund-year beyond true crossings",
     unit="fund",
     limits=VolatilityLimits,
-    tables=(NAVS, TARGETS, EXPOSURES),
+    tables=(*settled.TABLES, EXPOSURES),
     row=Day,
     query=QUERY,
     inspect=inspect,
-    looks=looks,
+    looks=settled.looks,
+    every_seconds=settled.EVERY_SECONDS,
+    lateness_seconds=settled.LATENESS_SECONDS,
+    canary=canary,
 )

@@ -6,6 +6,7 @@ from alert_cases import (
     MAIL,
     MINUTE,
     PAGER,
+    PHONE,
     Office,
     acknowledgement,
     cleared,
@@ -22,6 +23,23 @@ from hypothesis import strategies as st
 from operations.notifications.episode import HALT
 
 pytestmark = pytest.mark.unit
+
+
+def test_an_alarm_of_halt_workers_rings_the_pager_though_no_action_follows_from_it():
+    office = Office()
+    office.hear(finding(check="halt", mode="observe"))
+    office.hear(finding(episode="e-2", check="oms_oms-1", mode="observe"))
+    assert len(office.pages()) == 4
+
+
+def test_a_digest_rings_again_only_while_something_critical_in_it_has_nobody():
+    office = Office(with_rules(channels=(PHONE,), burst=0))
+    office.hear(finding(severity="warning"), finding(episode="e-2"))
+    office.hear(acknowledgement("e-2"))
+    assert office.pass_(60 * MINUTE) == []
+    office.hear(updated(severity="critical"))
+    assert [each[:2] for each in office.pass_(15 * MINUTE)] == [("telegram", "page_again")]
+
 
 EVENTS = st.lists(
     st.tuples(

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 from real_data import index_returns, needs_data
+from scipy import stats
 
 from operations.errors import Rejected
-from operations.statistics.bands import growth_envelope, rolling_limits
+from operations.statistics.bands import distance, growth_envelope, moments_sample, rolling_limits
 
 pytestmark = pytest.mark.unit
 HORIZON, BACKTEST = 63, 504
@@ -117,3 +118,27 @@ def test_limits_that_hang_on_a_single_path_are_refused():
 def test_a_window_fits_into_its_horizon():
     with pytest.raises(Rejected, match="horizon"):
         rolling_limits(np.zeros(100), 22, 21, 0.025)
+
+
+def test_a_sample_of_moments_has_these_moments_and_the_tails_of_a_students_t():
+    sample = moments_sample(0.001, 0.02, 500)
+    assert sample.size == 500
+    assert sample.mean() == pytest.approx(0.001)
+    assert sample.std(ddof=1) == pytest.approx(0.02)
+    scores = (sample - 0.001) / sample.std(ddof=1)
+    wanted = stats.t(4).ppf((np.arange(500) + 0.5) / 500)
+    np.testing.assert_allclose(scores, wanted / wanted.std(ddof=1), rtol=1e-9)
+    assert moments_sample(0.001, 0.02, 10**12).size == 10_000
+
+
+@pytest.mark.parametrize(
+    "moments", [(math.nan, 1, 99), (0, 0, 99), (0, -1, 99), (0, math.inf, 99), (0, 1, 59)]
+)
+def test_moments_that_are_no_sample_are_unknown(moments):
+    assert moments_sample(*moments) is None
+
+
+def test_a_limit_is_one_away_from_the_middle_on_both_sides():
+    lower, upper = math.log(0.9), math.log(1.1)
+    assert distance(lower, lower, upper) == distance(upper, lower, upper) == 1
+    assert distance((lower + upper) / 2, lower, upper) == 0

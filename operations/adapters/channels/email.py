@@ -57,10 +57,13 @@ class EmailSender:
         return mail
 
     def _deliver(self, mail: EmailMessage) -> None:
+        settings = self._settings
         try:
             with self._connected() as server:
-                if self._settings.smtp_user:
-                    server.login(self._settings.smtp_user, self._password)
+                if settings.smtp_security == "starttls":
+                    server.starttls(context=ssl.create_default_context())
+                if settings.smtp_user:
+                    server.login(settings.smtp_user, self._password)
                 refused = server.send_message(mail)
         except (smtplib.SMTPException, OSError) as error:
             raise _meaning(error) from None
@@ -68,16 +71,11 @@ class EmailSender:
             raise Rejected(f"the mail server refused {', '.join(sorted(refused))}; others have it")
 
     def _connected(self) -> smtplib.SMTP:
-        settings, seconds = self._settings, self._seconds
-        context = ssl.create_default_context()
-        if settings.smtp_security == "tls":
-            return smtplib.SMTP_SSL(
-                settings.smtp_host, settings.smtp_port, timeout=seconds, context=context
-            )
-        server = smtplib.SMTP(settings.smtp_host, settings.smtp_port, timeout=seconds)
-        if settings.smtp_security == "starttls":
-            server.starttls(context=context)
-        return server
+        host, port = self._settings.smtp_host, self._settings.smtp_port
+        if self._settings.smtp_security == "tls":
+            context = ssl.create_default_context()
+            return smtplib.SMTP_SSL(host, port, timeout=self._seconds, context=context)
+        return smtplib.SMTP(host, port, timeout=self._seconds)
 
 
 def _meaning(error: smtplib.SMTPException | OSError) -> Undelivered | Rejected:

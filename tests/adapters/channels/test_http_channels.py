@@ -1,0 +1,255 @@
+"""What each channel on the web sends, byte for byte, and what it makes of every kind of answer."""
+
+import hashlib
+import hmac
+import json
+import socket
+
+import pytest
+from msgspec.structs import replace
+from receivers import MESSAGE, Answer, receiving
+
+from operations.adapters.channels import http
+from operations.adapters.channels.apprise import AppriseSender
+from operations.adapters.channels.notion import NotionSender
+from operations.adapters.channels.pagerduty import PagerdutySender
+from operations.adapters.channels.sender import Outgoing, Undelivered
+from operations.adapters.channels.slack import SlackSender
+from operations.adapters.channels.telegram import TelegramSender
+from operations.adapters.channels.webhook import WebhookSender
+from operations.alert_settings import Apprise, Notion, Pagerduty, Slack, Telegram, Webhook
+from operations.errors import Rejected
+from operations.notifications.message import REPEATED
+
+pytestmark = pytest.mark.integration
+SECONDS = 1.0
+TEXT = "[critical] <!channel> toxic & bad\nfund: alpha\nrunbook: docs/runbooks/vpin.md"
+
+
+def senders(url):
+    return {
+        "telegram": TelegramSender(Telegram(bot_token="t-1", chat_id="7", url=url), SECONDS),
+        "slack": SlackSender(Slack(webhook_url=f"{url}/services/s-1"), SECONDS),
+        "pagerduty": PagerdutySender(
+            Pagerduty(integration_key="p-1", url=f"{url}/v2/enqueue"), SECONDS
+        ),
+        "webhook": WebhookSender(Webhook(url=f"{url}/hook?a=b", key="w-1"), SECONDS),
+        "notion": NotionSender(Notion(token="n-1", database_id="db-1", url=url), SECONDS),
+    }
+
+
+WEB = ("telegram", "slack", "pagerduty", "webhook", "notion")
+# What each channel posts, and where.
+EXPECTED = {
+    "telegram": (
+        "/bott-1/sendMessage",
+        {"chat_id": "7", "text": TEXT, "disable_web_page_preview": True},
+    ),
+    "slack": (
+        "/services/s-1",
+        {"text": TEXT.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")},
+    ),
+    "pagerduty": (
+        "/v2/enqueue",
+        {
+            "routing_key": "p-1",
+            "event_action": "trigger",
+            "dedup_key": "k-1",
+            "payload": {
+                "summary": MESSAGE.headline,
+                "source": "AAPL",
+                "severity": "critical",
+                "timestamp": MESSAGE.created_at,
+                "custom_details": {"text": "fund: alpha\nrunbook: docs/runbooks/vpin.md"},
+            },
+        },
+    ),
+    "webhook": (
+        "/hook?a=b",
+        {
+            "message_id": "m-1",
+            "key": "k-1",
+            "channel": "any",
+            "action": "raise",
+            "severity": "critical",
+            "headline": MESSAGE.headline,
+            "lines": list(MESSAGE.lines),
+            "episodes": ["e-1"],
+            "source": "AAPL",
+            "created_at": MESSAGE.created_at,
+        },
+    ),
+    "notion": (
+        "/v1/pages",
+        {
+            "parent": {"database_id": "db-1"},
+            "properties": {
+                "Name": {"title": [{"type": "text", "text": {"content": MESSAGE.headline}}]}
+            },
+            "children": [
+                {
+                    "object": "block",
+                    "paragraph": {
+                        "rich_text": [
+                            {"type": "text", "text": {"content": "\n".join(MESSAGE.lines)}}
+                        ]
+                    },
+                }
+            ],
+        },
+    ),
+}
+
+
+@pytest.fixture
+def receiver():
+    with receiving() as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", WEB)
+async def test_the_message_arrives_as_the_service_wants_it(receiver, name):
+    await senders(receiver.url)[name].send(Outgoing(MESSAGE, repeated=False))
+    (request,) = receiver.requests
+    assert (request.path, request.json) == EXPECTED[name]
+    assert request.headers["content-type"] == "application/json"
+
+
+async def test_a_receiver_can_check_who_sent_and_that_it_has_it_already(receiver):
+    sender = senders(receiver.url)["webhook"]
+    for repeated in (False, True):
+        await sender.send(Outgoing(MESSAGE, repeated=repeated))
+    first, second = receiver.requests
+    assert first.body == second.body
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == "m-1"
+    digest = hmac.new(b"w-1", first.body, hashlib.sha256).hexdigest()
+    assert first.headers["mts-signature-256"] == digest
+
+
+async def test_notion_gets_its_token_and_version(receiver):
+    await senders(receiver.url)["notion"].send(Outgoing(MESSAGE, repeated=False))
+    headers = receiver.requests[0].headers
+    assert (headers["authorization"], headers["notion-version"]) == ("Bearer n-1", "2022-06-28")
+
+
+@pytest.mark.parametrize(
+    ("action", "event"),
+    [("update", "trigger"), ("page_again", "trigger"), ("acknowledge",) * 2, ("end", "resolve")],
+)
+async def test_pagerduty_hears_what_became_of_the_incident_under_one_key(receiver, action, event):
+    message = replace(MESSAGE, action=action, severity="warning")
+    await senders(receiver.url)["pagerduty"].send(Outgoing(message, repeated=True))
+    body = receiver.requests[0].json
+    assert (body["event_action"], body["dedup_key"]) == (event, "k-1")
+
+
+@pytest.mark.parametrize("name", ["telegram", "slack", "notion"])
+async def test_a_channel_that_cannot_recognise_a_copy_is_told_that_it_may_be_one(receiver, name):
+    await senders(receiver.url)[name].send(Outgoing(MESSAGE, repeated=True))
+    assert REPEATED in receiver.requests[0].body.decode()
+
+
+@pytest.mark.parametrize("name", ["telegram", "slack", "notion"])
+async def test_a_text_that_is_too_long_is_cut_and_says_so(receiver, name):
+    message = replace(MESSAGE, lines=("x" * 9000,))
+    await senders(receiver.url)[name].send(Outgoing(message, repeated=False))
+    body = receiver.requests[0].body.decode()
+    assert len(body) < 5000
+    assert "(shorter)" in body
+
+
+@pytest.mark.parametrize("name", WEB)
+@pytest.mark.parametrize("status", [500, 503, 429, 408])
+async def test_what_a_server_says_for_now_is_tried_again_when_it_wants(receiver, name, status):
+    receiver.always = Answer(status, {"Retry-After": "17"})
+    with pytest.raises(Undelivered, match=f"answered {status}") as error:
+        await senders(receiver.url)[name].send(Outgoing(MESSAGE, repeated=False))
+    assert (error.value.seconds, error.value.unknown) == (17.0, False)
+
+
+async def test_telegram_says_in_its_body_how_long_to_wait(receiver):
+    body = json.dumps({"ok": False, "parameters": {"retry_after": 42}}).encode()
+    receiver.always = Answer(429, body=body)
+    with pytest.raises(Undelivered) as error:
+        await senders(receiver.url)["telegram"].send(Outgoing(MESSAGE, repeated=False))
+    assert error.value.seconds == 42.0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seconds"),
+    [("", 0.0), ("5", 5.0), ("999999", 3600.0), ("Fri, 20 Nov 2026 16:00:00 GMT", 60.0)],
+)
+async def test_how_long_to_wait_is_read_with_care(receiver, wanted, seconds):
+    receiver.always = Answer(503, {"Retry-After": wanted} if wanted else {})
+    with pytest.raises(Undelivered) as error:
+        await senders(receiver.url)["slack"].send(Outgoing(MESSAGE, repeated=False))
+    assert error.value.seconds == seconds
+
+
+@pytest.mark.parametrize("name", WEB)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 302])
+async def test_what_can_never_be_taken_is_said_without_a_secret(receiver, name, status):
+    receiver.always = Answer(status, body=b"invalid_token t-1 s-1 p-1 w-1 n-1")
+    with pytest.raises(Rejected, match=f"127.0.0.1:{receiver.port} answered {status}") as error:
+        await senders(receiver.url)[name].send(Outgoing(MESSAGE, repeated=False))
+    assert not any(secret in str(error.value) for secret in ("t-1", "s-1", "p-1", "w-1", "n-1"))
+
+
+@pytest.mark.parametrize("name", WEB)
+async def test_who_does_not_answer_in_time_may_have_the_message(receiver, name):
+    receiver.always = Answer(hangs=True)
+    with pytest.raises(Undelivered) as error:
+        await senders(receiver.url)[name].send(Outgoing(MESSAGE, repeated=False))
+    receiver.let_go.set()
+    assert error.value.unknown
+
+
+@pytest.mark.parametrize("name", WEB)
+async def test_who_cannot_be_reached_does_not_have_the_message(name):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: every connection is refused
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(Undelivered, match="cannot be reached") as error:
+            await senders(url)[name].send(Outgoing(MESSAGE, repeated=False))
+    assert not error.value.unknown
+
+
+async def test_apprise_hands_it_to_the_service_of_its_url(receiver):
+    sender = AppriseSender(Apprise(url=f"json://127.0.0.1:{receiver.port}/any"), SECONDS)
+    await sender.send(Outgoing(MESSAGE, repeated=False))
+    body = receiver.requests[0].json
+    assert body["title"] == MESSAGE.headline
+    assert body["message"].startswith("fund: alpha")
+    receiver.always = Answer(500)
+    with pytest.raises(Undelivered) as error:
+        await sender.send(Outgoing(MESSAGE, repeated=False))
+    assert error.value.unknown
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TelegramSender(Telegram(chat_id="7"), SECONDS),
+        lambda: SlackSender(Slack(webhook_url="hooks.example/t-1"), SECONDS),
+        lambda: PagerdutySender(Pagerduty(), SECONDS),
+        lambda: WebhookSender(Webhook(url="ftp://t-1@x"), SECONDS),
+        lambda: NotionSender(Notion(token="t-1"), SECONDS),
+        lambda: AppriseSender(Apprise(url="nothing-t-1"), SECONDS),
+        lambda: http.address("http://[t-1", "a setting"),
+    ],
+)
+def test_what_is_missing_or_wrong_in_the_settings_is_named_without_its_value(make):
+    with pytest.raises(Rejected) as error:
+        make()
+    assert "t-1" not in str(error.value)
+
+
+def test_a_secret_file_that_others_may_read_is_refused(tmp_path):
+    file = tmp_path / "webhook"
+    file.write_text("https://hooks.example/secret\n")
+    file.chmod(0o644)
+    with pytest.raises(Rejected, match="others may read it") as error:
+        SlackSender(Slack(webhook_url_file=str(file)), SECONDS)
+    assert "hooks.example" not in str(error.value)
+    file.chmod(0o600)
+    assert SlackSender(Slack(webhook_url_file=str(file)), SECONDS)
