@@ -13,7 +13,7 @@ from msgspec import Struct
 from operations import watchdogs
 from operations.config import Nats
 from operations.events import subjects
-from operations.events.operations import ClockTicked
+from operations.events.operations import DatabaseMeasured, ServicePolled, WarehouseMeasured
 from operations.signing import roles
 
 ADMIN = "admin"
@@ -23,6 +23,7 @@ LIMITS = "limits"
 WATCHDOGS = "watchdogs"
 MEASURE = "measure"
 CANARY = "canary"
+MEASURED = {DatabaseMeasured, ServicePolled, WarehouseMeasured}
 # Watchdog processes share a user and a key; each reads through a consumer of its own.
 WATCHDOG_CONSUMERS = ("watchdogs-1", "watchdogs-2", "watchdogs-3", "watchdogs-4")
 NOTIFICATIONS = "notifications"
@@ -111,9 +112,10 @@ def _order_system(name: str) -> User:
 
 
 def _canary_subjects() -> tuple[str, ...]:
-    """Return what watchdogs read, as far as they have canaries; never the minutes of the clock."""
-    kinds = {kind for each in watchdogs.ALL if each.canary for kind in each.kinds}
-    return tuple(sorted(subjects.wildcard(kind) for kind in kinds - {ClockTicked}))
+    """Return what watchdogs with canaries read from trading services and measurements, no more."""
+    read = {kind for each in watchdogs.ALL if each.canary for kind in each.kinds}
+    own = {kind for kind in read if kind.pattern.startswith("mts.v1.operations.")} - MEASURED
+    return tuple(sorted(subjects.wildcard(kind) for kind in read - own))
 
 
 USERS = (
