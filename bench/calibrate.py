@@ -11,6 +11,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 PAGE = FOLDER.parent / "docs" / "calibration.md"
+TESTS = FOLDER.parent / "tests"  # real data are read as the tests read them
 UNITS = 10_000
 HEAD = """# How often watchdogs are wrong
 
@@ -22,6 +23,7 @@ A budget is the share of units that may be found although nothing is wrong.
 
 def main() -> None:
     """Measure the groups that are named, or all of them."""
+    sys.path.append(str(TESTS))
     known = sorted(file.stem.removeprefix("calibrate_") for file in FOLDER.glob("calibrate_*.py"))
     sections = dict(re.findall(r"^(## .+)\n((?:(?!## ).*\n?)*)", _page(), re.MULTILINE))
     for group in sys.argv[1:] or known:

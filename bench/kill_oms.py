@@ -1,8 +1,8 @@
 """An order system kills itself at each of its steps, again and again, at moments of chance.
 
-`python bench/kill_oms.py --times 8 --chance 0.3`. A test kills it once at the first of each kind of
-step. Here it dies at each kind that many times, and only with a chance when it comes to one, so the
-moments differ. It is told the same as there (`tests/killing.py`), until it was killed often enough.
+`python bench/kill_oms.py --rounds 8 --times 8 --chance 0.5`. A test kills it once at the first of
+each kind of step. Here it dies at each kind that many times, and only with a chance when it comes
+to one, so the moments differ. It is told the same as there (`tests/killing.py`) in each round.
 """
 
 import argparse
@@ -15,21 +15,20 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
 
 from floor import Floor  # noqa: E402
-from killing import every_step, is_told_and_does_it, start, started_again  # noqa: E402
+from killing import is_told_and_does_it, start, started_again  # noqa: E402
 from support import NatsHandle, make_home, remove_home, settings_for  # noqa: E402
 
 
-async def run(nats: NatsHandle, times: int, chance: float) -> list[str]:
+async def run(nats: NatsHandle, rounds: int, times: int, chance: float) -> list[str]:
     floor = Floor(nats)
-    rounds = halts = 0
+    halts = 0
     try:
         await floor.register()
         kills = start(floor, times, chance)
         async with started_again(floor):
-            while rounds == 0 or missing(kills, times):
+            for number in range(1, rounds + 1):
                 halts += len(await is_told_and_does_it(floor))
-                rounds += 1
-                print(f"round {rounds}: {len(kills.read_text().splitlines())} kills", flush=True)
+                print(f"round {number}: {len(kills.read_text().splitlines())} kills", flush=True)
         history = await floor.history()
         for step, count in sorted(Counter(kills.read_text().splitlines()).items()):
             print(f"{count:4} {step}")
@@ -39,22 +38,18 @@ async def run(nats: NatsHandle, times: int, chance: float) -> list[str]:
         await asyncio.to_thread(floor.end)
 
 
-def missing(kills: Path, times: int) -> set[str]:
-    killed = Counter(kills.read_text().splitlines())
-    return {step for step in every_step() if killed[step] < times}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=8, help="how often it is told everything")
     parser.add_argument("--times", type=int, default=8, help="kills at each kind of step")
-    parser.add_argument("--chance", type=float, default=0.3, help="that it dies at a step")
+    parser.add_argument("--chance", type=float, default=0.5, help="that it dies at a step")
     options = parser.parse_args()
     home = make_home()
     nats = NatsHandle(settings_for(home))
     began = time.monotonic()
     try:
         nats.start()
-        problems = asyncio.run(run(nats, options.times, options.chance))
+        problems = asyncio.run(run(nats, options.rounds, options.times, options.chance))
     finally:
         nats.stop()
         remove_home(home)

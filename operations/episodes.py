@@ -151,9 +151,12 @@ def _event(
 
 
 def _asked(judged: Judgement, finding: Finding) -> list[Event]:
-    """Return the request of the action that a verdict proposes; nothing while only observing."""
+    """Return the request of the action that a verdict proposes; nothing while only observing.
+
+    Nothing for a canary either: what it has to show is the finding.
+    """
     look, unit, proposal = judged.look, judged.unit, judged.verdict.proposal
-    if proposal is None or judged.mode != "act":
+    if proposal is None or judged.mode != "act" or look.environment == "canary":
         return []
     about = f"action {judged.verdict.stage} {proposal.kind} {_about(judged)}"
     action_id = derived_id(look.cause_id, RULE, about, look.sequence)

@@ -92,14 +92,14 @@ async def obeying(
         yield
 
 
-def mts(firm: Firm) -> Command:
-    """`mts` of the operator of a firm."""
+def mts(firm: Firm, user: str = "operator") -> Command:
+    """`mts` of the operator of a firm, or of another user."""
     command = Command(
         firm.base.path(),
         MTS_NATS_URL=firm.nats.url,
-        MTS_NATS_USER="operator",
-        MTS_NATS_PASSWORD=firm.nats.password("operator"),
-        MTS_NATS_INBOX=accounts.inbox("operator"),
+        MTS_NATS_USER=user,
+        MTS_NATS_PASSWORD=firm.nats.password(user),
+        MTS_NATS_INBOX=accounts.inbox(user),
         MTS_HALT_ORDER_SYSTEMS=firm.halt.order_systems,
     )
     command.settings["MTS_HOME"] = firm.base.home

@@ -2,5 +2,5 @@
 
 WORKERS = (
     "audit", "checkpoint", "projection", "evidence", "limits", "measure", "settings", "actions",
-    "halt", "watchdogs", "notifications",
+    "halt", "watchdogs", "notifications", "canary",
 )  # fmt: skip

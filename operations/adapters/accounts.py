@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from operations import watchdogs
 from operations.config import Nats
+from operations.events import subjects
+from operations.events.operations import DatabaseMeasured, ServicePolled, WarehouseMeasured
 from operations.signing import roles
 
 ADMIN = "admin"
@@ -19,6 +22,8 @@ REBUILD = "rebuild"
 LIMITS = "limits"
 WATCHDOGS = "watchdogs"
 MEASURE = "measure"
+CANARY = "canary"
+MEASURED = {DatabaseMeasured, ServicePolled, WarehouseMeasured}
 # Watchdog processes share a user and a key; each reads through a consumer of its own.
 WATCHDOG_CONSUMERS = ("watchdogs-1", "watchdogs-2", "watchdogs-3", "watchdogs-4")
 NOTIFICATIONS = "notifications"
@@ -106,6 +111,13 @@ def _order_system(name: str) -> User:
     )
 
 
+def _canary_subjects() -> tuple[str, ...]:
+    """Return what watchdogs with canaries read from trading services and measurements, no more."""
+    read = {kind for each in watchdogs.ALL if each.canary for kind in each.kinds}
+    own = {kind for kind in read if kind.pattern.startswith("mts.v1.operations.")} - MEASURED
+    return tuple(sorted(subjects.wildcard(kind) for kind in read - own))
+
+
 USERS = (
     User(name=ADMIN, publish=(">",), subscribe=(">",)),
     User(name="publisher", publish=("mts.v1.>",), publish_denied=("mts.v1.operations.>",)),
@@ -187,6 +199,15 @@ USERS = (
         publish=(*_reader(NOTIFICATIONS), "mts.v1.operations.finding.notifications.*"),
     ),
     User(name=ACTIONS, publish=(*_reader(ACTIONS), *roles.SERVICES["actions"])),
+    User(
+        name=CANARY,
+        publish=(
+            f"$JS.API.STREAM.MSG.GET.{STREAM}",
+            *roles.SERVICES["canary"],
+            *_canary_subjects(),
+        ),
+        subscribe=("mts.v1.operations.finding.*.raised",),
+    ),
     User(name=MEASURE, publish=(*_reader(MEASURE), *roles.SERVICES["measure"])),
     User(
         name="evidence",

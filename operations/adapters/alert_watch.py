@@ -54,6 +54,8 @@ class AlertWatch:
             if NUL in received.payload:
                 raise Rejected("a text with U+0000 in it is taken by no database")
             event = subjects.decode(received.subject, received.payload)
+            if event.environment == "canary":
+                return  # known cases that are found every day are told to nobody
             try:
                 self._fold(event, received)
             except Denied:

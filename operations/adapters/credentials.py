@@ -28,6 +28,7 @@ WORKER_ROLES = WRITERS | {
     "settings": "",
     "watchdogs": "",
     "measure": MEASURER,
+    "canary": "",
     "actions": "",
 }
 # What only the one who makes users and roles may know.

@@ -38,6 +38,7 @@ SERVICE_ROLES = {
     accounts.LIMITS: ("limits",),
     accounts.WATCHDOGS: ("watchdogs",),
     accounts.MEASURE: ("measure",),
+    accounts.CANARY: ("canary",),
     accounts.ACTIONS: ("actions",),
     "evidence": ("evidence",),
     accounts.SETTINGS: ("settings",),

@@ -22,6 +22,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("replay", "operations.cli.replay:replay"),
     ("keys", "operations.cli.keys:keys"),
     ("roles", "operations.cli.keys_roster:roles"),
+    ("canary", "operations.cli.canary:canary"),
     ("cmd", "operations.cli.cmd:cmd"),
     ("config", "operations.cli.config:config"),
     ("halts", "operations.cli.halts:halts"),

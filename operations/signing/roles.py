@@ -49,7 +49,6 @@ SERVICES: dict[str, tuple[str, ...]] = {
         f"{ACTION}.requested",
         *(f"{FINDING}.{check}.*" for check in WATCHDOG_CHECKS),
         "mts.v1.operations.warehouse.measured",
-        "mts.v1.operations.canary.passed",
         "mts.v1.operations.clock.ticked",
         "ops.v1.watchdogs.board",
     ),
@@ -57,6 +56,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
     "settings": ("mts.v1.operations.config.changed", f"{FINDING}.settings.*"),
     "actions": (f"{ACTION}.expired", f"{ACTION}.released", f"{FINDING}.actions.*"),
     "evidence": (f"{HALT}.documented", f"{FINDING}.evidence.*"),
+    "canary": ("mts.v1.operations.canary.passed", f"{FINDING}.canary.*"),
     "measure": (
         "mts.v1.operations.service.polled",
         "mts.v1.operations.database.measured",

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from action_cases import answer, at, released, requested
 from hypothesis import settings
@@ -30,6 +31,14 @@ def test_a_second_delivery_changes_nothing_also_after_the_release():
     assert actions.release(released(), "operator", 2, at(1)) is None
     assert not ask(actions, requested(), 2)
     assert active(actions) == set()
+
+
+def test_what_a_canary_asks_for_is_done_by_nobody():
+    actions = Actions()
+    asked = msgspec.structs.replace(requested(), environment="canary")
+    assert not ask(actions, asked)
+    assert active(actions) == set()
+    assert ask(actions, requested())
 
 
 def test_a_stricter_action_of_the_same_episode_replaces_and_a_laxer_one_is_refused():

@@ -8,8 +8,7 @@ import pytest
 
 from operations.adapters.tasks import end_tasks
 from operations.config import Settings
-from workers.halt import _first
-from workers.runtime import Runtime
+from workers.runtime import Runtime, first_of
 
 pytestmark = [pytest.mark.unit, pytest.mark.timeout(20)]
 ROOT = Path(__file__).parents[2]
@@ -38,13 +37,13 @@ async def test_a_task_that_passes_over_a_cancel_is_cancelled_again():
     assert (task.cancelled(), deaf.cancels) == (True, 2)
 
 
-async def test_a_halt_worker_ends_though_one_of_its_works_passes_over_a_cancel():
+async def test_a_worker_ends_though_one_of_its_works_passes_over_a_cancel():
     deaf = Deaf()
 
     async def ends() -> None:
         await asyncio.sleep(0)
 
-    await _first((deaf.work(), ends()))
+    await first_of(deaf.work(), ends())
     assert deaf.cancels == 2
 
 

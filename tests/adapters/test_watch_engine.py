@@ -184,3 +184,13 @@ def test_a_trade_that_the_fast_reader_read_reaches_the_watchdogs():
     one = engine(feeds.WATCHDOG)
     run(one, stored([read] * 20))
     assert one.standings["data_fault", "trades/SPY/X"].state == "breached"
+
+
+def test_a_canary_in_mode_act_is_found_and_asks_for_no_action():
+    real = run(engine(WATCHDOG), lively())
+    canaries = [msgspec.structs.replace(each.event, environment="canary") for each in lively()]
+    said = run(engine(WATCHDOG), stored(canaries))
+    findings = [each for each in real if ".finding." in each.subject]
+    assert len(findings) < len(real)
+    assert [each.subject for each in said] == [each.subject for each in findings]
+    assert {each.environment for each in said} == {"canary"}

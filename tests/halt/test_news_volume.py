@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from labelled_news import daily_counts
 from limit_events import MINUTE_NS, Feed, halting, kinds
 
 from operations.clock import rfc3339
 from operations.events.news import Beat, FeedBeat, Story, StoryPublished
 from operations.events.positions import Holding, PositionSnapshotted, Snapshot
 from operations.halt.news_volume import (
+    BREADTH,
     MINIMUM_HOURS,
     TAIL,
     TAIL_OF_A_NAME,
@@ -262,3 +264,31 @@ def test_two_months_of_real_mentions_would_have_halted_nobody():
                 beyond.append([each for each in TICKERS if counts[each][hour] >= own[each]])
         history.append(min(total, limit))
     assert beyond == [["AAPL"]] * 4
+
+
+def firm_wide(day, counts):
+    """Whether a day of real counts is beyond its limit, and for how many of the names it is."""
+    past = sorted(each for each in counts if each < day)[-30:]
+    names = sorted({name for each in past for name in counts[each]})
+    totals = [sum(counts[each].values()) for each in past]
+    beyond = sum(counts[day].values()) >= critical_count(totals)
+    taking_part = sum(
+        counts[day].get(name, 0)
+        >= max(2, critical_count([counts[each].get(name, 0) for each in past], TAIL_OF_A_NAME))
+        for name in names
+    )
+    return beyond, taking_part / len(names)
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="no real counts of mentions beside the checkout")
+@pytest.mark.parametrize("day", ["2014-05-21", "2014-09-09", "2014-09-19", "2014-10-20"])
+def test_days_of_one_feed_or_one_name_halt_no_firm_and_news_about_most_names_does(day):
+    """An artefact of collection, a launch, an offering and earnings; then stories are injected."""
+    counts = daily_counts()
+    beyond, part = firm_wide(day, counts)
+    assert not (beyond and part >= BREADTH)
+    held = sorted({name for each in counts.values() for name in each})
+    told = {name: counts[day].get(name, 0) + 100 for name in held[: len(held) // 2]}
+    beyond, part = firm_wide(day, counts | {day: told})
+    assert beyond
+    assert part >= BREADTH

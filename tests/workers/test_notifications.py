@@ -37,9 +37,9 @@ def site(nats_server, database, receiver, mail):
     return Site(nats_server, database, receiver, mail)
 
 
-def acknowledged(episode):
+def acknowledged(episode, seconds=600):
     return AcknowledgeCommanded(
-        **envelope(episode), data=AcknowledgeOrder(episode=episode, **times())
+        **envelope(episode), data=AcknowledgeOrder(episode=episode, **times(seconds))
     )
 
 
@@ -81,7 +81,8 @@ async def test_an_order_of_the_firm_silences_acknowledges_and_nobody_else_can(si
         await site.send(silenced(), key="oms-1", user="operator")
         await site.send(over(), key="service-limits")  # no key may end what another found
         refused = worker.registry.get_sample_value
-        await eventually(lambda: refused("alert_events_refused") == 3)
+        await site.send(acknowledged("e-1", seconds=-1), key="operator", user="operator")
+        await eventually(lambda: refused("alert_events_refused") == 4)
         await site.send(acknowledged("e-1"), key="operator", user="operator")
         await site.tells(2)
         await site.send(silenced(check="vpin"), key="operator", user="operator")

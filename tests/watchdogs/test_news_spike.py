@@ -1,0 +1,211 @@
+"""Is a held instrument that is in the news told from one that is not, and does it rest once?"""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from labelled_news import score
+from real_data import needs_data
+from watching import START_NS, engine, event, run, spoken, stored
+
+from operations.adapters import warehouse
+from operations.checks import Look, Unit
+from operations.clock import NANOSECONDS, rfc3339
+from operations.events.base import encode
+from operations.events.news import Beat, FeedBeat, Story, StoryPublished
+from operations.events.positions import Holding, PositionSnapshotted, Snapshot
+from operations.watchdogs import feeds
+from operations.watchdogs.news_spike import (
+    HOUR_NS,
+    NAME,
+    WATCHDOG,
+    Hours,
+    NewsLimits,
+    canary,
+    inspect,
+)
+
+pytestmark = pytest.mark.unit
+LIMITS = NewsLimits()
+HOUR = 3600
+QUIET = LIMITS.minimum_hours
+FIRST_HOUR = START_NS // HOUR_NS
+
+
+def beat(second):
+    return event(FeedBeat, "wire", Beat(feed="wire", stories=1, interval_seconds=600.0), second)
+
+
+def hold(*symbols, second=0, complete=True):
+    holdings = tuple(Holding(symbol=each, quantity=Decimal(5)) for each in symbols)
+    data = Snapshot(as_of=rfc3339(START_NS), holdings=holdings, complete=complete)
+    return event(PositionSnapshotted, "acc", data, second, account_id="acc")
+
+
+def story(second, *symbols, name=None, headline=None, published=None):
+    data = Story(
+        story_id=name or f"s{second}", feed="wire", headline_hash=headline or f"h{second}",
+        published_at=rfc3339(START_NS + (second if published is None else published) * NANOSECONDS),
+        tickers=symbols,
+    )  # fmt: skip
+    return event(StoryPublished, data.story_id, data, second)
+
+
+def quiet(hours=QUIET, first=0):
+    """A feed that lives, and a story about AAPL in every second hour."""
+    for hour in range(first, first + hours):
+        yield beat(hour * HOUR + 1)
+        if hour % 2:
+            yield story(hour * HOUR + 2, "AAPL")
+
+
+def day(spike=30, symbols=("AAPL",), held=("AAPL", "KO"), after=3, **fields):
+    """Quiet days, an hour with a spike, and quiet hours after it."""
+    yield hold(*held)
+    yield from quiet()
+    yield beat(QUIET * HOUR + 1)
+    for number in range(spike):
+        yield story(QUIET * HOUR + 10 + number, *symbols, **fields)
+    yield from quiet(after, QUIET + 1)
+
+
+def said_of(events, **options):
+    return run(engine(WATCHDOG, **options), stored(events))
+
+
+def test_a_spike_lets_orders_in_that_instrument_rest_once_and_is_cleared_when_it_is_over():
+    said = said_of(day())
+    assert spoken(said) == [
+        (f"finding.{NAME}.raised", "AAPL"),
+        ("action.requested", said[1].subject_id),
+        (f"finding.{NAME}.cleared", "AAPL"),
+    ]
+    action = said[1].data
+    assert (action.kind, action.scope, action.scope_id) == ("cooldown", "instrument", "AAPL")
+    assert said[0].data.looked_at[:13] == rfc3339(START_NS + (QUIET + 1) * HOUR_NS)[:13]
+    assert said[0].data.halt_level is None
+    assert action.until is not None
+
+
+def test_a_spike_that_goes_on_is_one_episode():
+    events = [*day(after=0)]
+    events += [beat((QUIET + 1) * HOUR + 1)]
+    events += [story((QUIET + 1) * HOUR + 10 + number, "AAPL") for number in range(40)]
+    said = said_of([*events, *quiet(3, QUIET + 2)])
+    assert [each[0] for each in spoken(said)].count("action.requested") == 1
+
+
+def test_while_observing_it_asks_for_nothing():
+    said = said_of(day(), mode="observe")
+    assert [each[0] for each in spoken(said)] == [
+        f"finding.{NAME}.raised", f"finding.{NAME}.cleared",
+    ]  # fmt: skip
+    assert said[0].data.would_have == "let orders in AAPL rest for 30 minutes"
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        day(symbols=("TSLA",)),  # not held
+        day(headline="the same"),
+        day(name="the same"),
+        day(published=-1),  # told late: it belongs to an hour that was judged before
+    ],
+)
+def test_what_is_not_held_told_again_or_old_is_no_spike(events):
+    assert said_of(events) == []
+
+
+def test_a_story_from_the_future_counts_when_it_arrived():
+    assert spoken(said_of(day(published=10**7)))[0] == (f"finding.{NAME}.raised", "AAPL")
+
+
+def standing(events):
+    one = engine(WATCHDOG)
+    run(one, stored(events))
+    return one.standings
+
+
+def test_too_few_hours_or_a_dead_feed_are_unknown():
+    few = standing([hold("AAPL"), *quiet(QUIET)])[NAME, "AAPL"]
+    assert few.state == "unknown"
+    assert "hours with a feed" in few.title
+    alive = [*day(spike=0, after=2)]
+    dead = [story((QUIET + 3 + number) * HOUR, "AAPL") for number in range(3)]
+    found = standing([*alive, *dead])[NAME, "AAPL"]
+    assert found.state == "unknown"
+    assert "no feed" in found.title
+
+
+def test_an_instrument_that_is_held_no_more_is_looked_at_no_more_and_a_part_takes_none_away():
+    events = [hold("AAPL"), *quiet(), hold("KO", second=QUIET * HOUR, complete=False)]
+    assert {unit for _, unit in standing([*events, *quiet(3, QUIET)])} == {"AAPL", "KO"}
+    gone = [hold("KO", second=QUIET * HOUR), *day()]
+    spiked = [hold("AAPL"), *quiet(), hold("KO", second=QUIET * HOUR)]
+    spiked += [beat(QUIET * HOUR + 1)]
+    spiked += [story(QUIET * HOUR + 10 + number, "AAPL") for number in range(30)]
+    assert said_of([*spiked, *quiet(3, QUIET + 1)]) == []
+    assert gone
+
+
+def words(said):
+    return [encode(each) for each in said]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_the_size_of_a_batch_changes_no_byte(size):
+    events = stored(day())
+    whole = run(engine(WATCHDOG), events)
+    assert len(whole) == 3
+    assert words(run(engine(WATCHDOG), events, size)) == words(whole)
+
+
+def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
+    events = stored(day())
+    whole = words(run(engine(WATCHDOG), events))
+    for place in (0, 1, 150, len(events) - 20, len(events) - 3):
+        first, second = engine(WATCHDOG), engine(WATCHDOG)
+        before = run(first, events[:place], 50)
+        first.warehouse.save(tmp_path / "one", first.snapshot())
+        second.warehouse.load(tmp_path / "one")
+        second.restore(warehouse.read_state(tmp_path / "one"))
+        assert words(before + run(second, events[place:], 60)) == whole
+
+
+def one_look(count, **limits):
+    hours = list(range(FIRST_HOUR - QUIET, FIRST_HOUR + 1))
+    found = Hours(1, hours, [*([0, 1] * (QUIET // 2)), count])
+    look = Look(1, START_NS + HOUR_NS, START_NS, "e", Unit("instrument", "AAPL"))
+    return inspect([found], look, NewsLimits(**limits), None)
+
+
+def test_exactly_at_the_tail_is_no_spike_and_just_below_it_is():
+    chance = 10 ** one_look(6).statistic
+    assert one_look(6, tail_probability=chance * (1 - 1e-9)).stage == 0
+    assert one_look(6, tail_probability=chance * (1 + 1e-9)).stage == 1
+    assert one_look(0).state == "ok"
+
+
+def test_a_canary_is_found_when_its_events_are_read_in_order():
+    events = [*canary(START_NS, "run-7")]
+    said = run(engine(WATCHDOG), stored(events, at_ns=lambda _: START_NS))
+    assert spoken(said)[0] == (f"finding.{NAME}.raised", "canary-run-7")
+    assert all(each.environment == "canary" for each in said)
+    both = run(engine(feeds.WATCHDOG, WATCHDOG), stored(events, at_ns=lambda _: START_NS))
+    assert (f"finding.{NAME}.raised", "canary-run-7") in spoken(both)
+
+
+def test_while_a_news_feed_is_at_fault_every_instrument_is_unknown():
+    assert WATCHDOG.feeds(Unit("instrument", "AAPL")) == ("news",)
+    assert msgspec.json.encode(LIMITS)
+
+
+@needs_data
+@pytest.mark.parametrize(("width", "found", "false_a_day"), [(300, 10, 0.20), (3600, 8, 0.03)])
+def test_labelled_news_is_found_with_few_false_alarms(width, found, false_a_day):
+    """11 windows of five tickers, 14 trailing days, the current bin excluded; NAB, 2015."""
+    result = score(width, 1e-4)
+    assert result.windows == 11
+    assert result.found >= found
+    assert result.false / result.days <= false_a_day
+    assert result.found / result.windows > 2 * result.by_chance

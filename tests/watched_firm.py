@@ -1,0 +1,49 @@
+"""A firm whose watchdogs run, in this loop, with settings that are published and signed."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import msgspec
+from halting import Firm, ready
+
+from operations.clock import new_event_id, now_ns, rfc3339
+from operations.config import Watch
+from operations.events.operations import ConfigChange, ConfigChanged
+from workers import runtime, watchdogs
+
+
+async def act(firm: Firm, check: str) -> None:
+    """Let the settings service say that a watchdog may act."""
+    change = ConfigChange(
+        setting=f"{check}.mode", old_value=None, new_value="act", reason="test", layer="file"
+    )
+    event = ConfigChanged(
+        event_id=new_event_id(), timestamp=rfc3339(now_ns()), actor="settings",
+        subject_id=change.setting, data=change,
+    )  # fmt: skip
+    async with firm.connected("settings") as person:
+        await person.send(event, "service-settings")
+
+
+@asynccontextmanager
+async def watched(firm: Firm):
+    """Run the watchdogs until they have read everything, and on until the end."""
+    settings = msgspec.structs.replace(
+        firm.settings("watchdogs"), watch=Watch(snapshot_seconds=3600.0)
+    )
+    async with working("watchdogs", settings, watchdogs.run) as worker:
+        yield worker
+
+
+@asynccontextmanager
+async def working(name, settings, run):
+    """Run one worker in this loop, ready to work."""
+    worker = runtime.Runtime(name, settings)
+    task = asyncio.create_task(runtime._run_until_stopped(worker, run))
+    try:
+        await ready(worker)
+        yield worker
+    finally:
+        worker.stopping.set()
+        async with asyncio.timeout(20):
+            await task
