@@ -65,6 +65,7 @@ demo: install
 contract: install
 	$(BIN)/python -m operations.cli.contract docs
 	$(BIN)/python -m operations.cli.reference docs
+	$(BIN)/python -m operations.cli.monitoring deploy
 	$(BIN)/python -c 'from operations.adapters import accounts; print(accounts.deployed_configuration(), end="")' \
 		> deploy/nats.conf
 

@@ -15,6 +15,7 @@ import sealing
 import verifying
 import vpin
 import watch_day
+import watching
 from rich.console import Console
 from rich.table import Table
 from rig import Row
@@ -27,6 +28,7 @@ PARTS = {
     "halting": halting.measure,
     "vpin": vpin.measure,
     "watch_day": watch_day.measure,
+    "watching": watching.measure,
     "gate": gate.measure,
     "boot": boot.measure,
 }

@@ -42,6 +42,7 @@ PROGRAMS = {
     "operations.cli.app": "the commands mts and mts1b-operations",
     "operations.cli.contract": "make contract",
     "operations.cli.reference": "make contract",
+    "operations.cli.monitoring": "make contract",
     "operations.cli.compose_secrets": "once before docker compose up",
     "operations.audit.standalone": "handed out with exports as one file",
     "workers.paper_oms": "python -m workers paper_oms",

@@ -29,6 +29,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("why", "operations.cli.halts:why"),
     ("actions", "operations.cli.actions:actions"),
     ("watchdogs", "operations.cli.watchdogs:watchdogs"),
+    ("watch", "operations.cli.watch:watch"),
     ("funds", "operations.cli.registry:funds"),
     ("strategies", "operations.cli.registry:strategies"),
     ("alerts", "operations.cli.alerts:alerts"),

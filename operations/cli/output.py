@@ -212,7 +212,7 @@ class Rows:
 class Bar:
     """A progress bar on the terminal, for work that takes longer than a moment."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, of: str = "entries") -> None:
         console = Console(stderr=True)
         self._what = what
         self._began_ns = monotonic_ns()
@@ -221,7 +221,7 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("entries"),
+            TextColumn(of),
             TimeRemainingColumn(),
             console=console,
             transient=True,

@@ -74,7 +74,7 @@ class Polls:
             known.red_since_ns = known.red_since_ns or polled_ns
         if poll.healthy and poll.latency_ms is not None:
             known.answers.append((polled_ns, poll.latency_ms))
-        recent, usual, spread, samples = _latency(known, polled_ns)
+        recent, usual, spread, samples = latency(known, polled_ns)
         yield (
             stored.sequence, stored.at_ns, poll.service, known.first_sequence, polled_ns,
             known.reds, known.goods, known.red_since_ns, recent, usual, spread, samples,
@@ -82,7 +82,7 @@ class Polls:
         )  # fmt: skip
 
 
-def _latency(known: PollState, now_ns: int) -> tuple[float | None, float | None, float | None, int]:
+def latency(known: PollState, now_ns: int) -> tuple[float | None, float | None, float | None, int]:
     """Return the recent mean, the usual median, its robust deviation and the polls behind it.
 
     Forgets the answers that no later poll will need.

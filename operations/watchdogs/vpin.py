@@ -2,9 +2,11 @@
 
 VPIN says how one-sided the last 50 buckets of volume were. Its level depends on the instrument and
 on how trades are signed, so a value counts only beside those before it: it must be above
-`own_level` of them, and for trades that were signed by bars above `high` too. It may throttle
-orders that take liquidity; it never halts, because what it forecasts is disputed (Andersen &
-Bondarenko 2014).
+`own_level` of them, and for trades that were signed by bars above `high` too. Values that share
+buckets hang together, and the highest of 2,500 is passed four times a year by chance: so a value
+must also be `own_margin` times as far from its median as 99 % of them are. It may throttle orders
+that take liquidity; it never halts, because what it forecasts is disputed (Andersen & Bondarenko
+2014).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +46,9 @@ class VpinLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float,
         doc("Part of its own values that it must be above, as a fraction; 0 means `high` alone."),
     ] = 0.99
+    own_margin: Annotated[
+        float, doc("Least distance from its median, in distances from there to its 99 % level.")
+    ] = 1.6
     exit_level: Annotated[
         float, doc("Part of its own values below which it is over, as a fraction.")
     ] = 0.90
@@ -64,6 +69,8 @@ class Bucket(NamedTuple):
     vpin: float | None
     before: int  # values before it
     below: int  # of them, those below it
+    median: float | None  # of them
+    upper: float | None  # of them: 99 % are not above it
     bucket_volume: float | None
     left_out: int
     left_out_volume: float
@@ -78,14 +85,15 @@ WITH newest AS (
     SELECT n.look, b.* FROM newest n JOIN vpin_bucket b ON b.symbol = n.unit AND b.place = n.place
 ), history AS (
     SELECT v.look, min(h.sequence) AS first_sequence, count(h.vpin) AS before,
-           count(h.vpin) FILTER (h.vpin < v.vpin) AS below
+           count(h.vpin) FILTER (h.vpin < v.vpin) AS below,
+           quantile_disc(h.vpin, 0.5) AS median, quantile_disc(h.vpin, 0.99) AS upper
     FROM value v JOIN vpin_bucket h ON h.symbol = v.symbol AND h.series = v.series
         AND h.place < v.place AND h.place >= v.place - {HISTORY}
     GROUP BY v.look
 )
 SELECT v.look, v.symbol AS unit, NULL::VARCHAR AS fund_id, NULL::VARCHAR AS strategy_id,
        v.sequence, h.first_sequence, v.sequence AS last_sequence, v.signed, v.vpin,
-       coalesce(h.before, 0) AS before, coalesce(h.below, 0) AS below,
+       coalesce(h.before, 0) AS before, coalesce(h.below, 0) AS below, h.median, h.upper,
        v.bucket_volume, v.left_out, v.left_out_volume
 FROM value v LEFT JOIN history h USING (look)
 ORDER BY v.look
@@ -119,7 +127,7 @@ def inspect(
     level = now.below / now.before if now.before else 0.0
     bare = not limits.own_level
     high = now.vpin > limits.high or (now.signed and not bare)
-    one_sided = high and (bare or level >= limits.own_level)
+    one_sided = high and (bare or (level >= limits.own_level and _stands_out(now, limits)))
     calm = now.vpin <= limits.high if bare else level < limits.exit_level
     how = "aggressors" if now.signed else "bars"
     return Verdict(
@@ -139,6 +147,13 @@ def inspect(
         ),
         proposal=_throttle(symbol, limits) if one_sided else None,
     )
+
+
+def _stands_out(now: Bucket, limits: VpinLimits) -> bool:
+    """Whether a value is farther out than the highest of many that hang together may be."""
+    if now.vpin is None or now.median is None or now.upper is None:
+        return False
+    return now.vpin - now.median >= limits.own_margin * (now.upper - now.median)
 
 
 def _throttle(symbol: str, limits: VpinLimits) -> Proposal:

@@ -1,10 +1,12 @@
 """Is a dead service told from a slow one, from one that nobody asks, and from a deaf asker?"""
 
 import msgspec
+import numpy as np
 import pytest
 from real_data import labelled_latency, needs_data
 from watching import SECOND, START_NS, engine, event, run, spoken, stored
 
+from bench.calibrate_plant import down_episodes
 from operations.adapters import warehouse
 from operations.clock import parse_rfc3339, rfc3339
 from operations.events.base import encode
@@ -253,3 +255,21 @@ def test_limits_are_settings_with_words_and_none_is_unused():
     firm = Firm("a", "b").polls("a", "rr").polls("b", "g", start=11)
     tight = said(firm, **{NAME: DependencyLimits(red_polls=2)})
     assert spoken(tight) == [(RAISED, "a")]
+
+
+def test_the_calibrated_count_of_episodes_is_that_of_the_watchdog():
+    random = np.random.default_rng(3)
+    rows = random.random((6, 40)) < 0.45
+    counted = down_episodes(rows)
+    for row, count in zip(rows, counted, strict=True):
+        firm = Firm("a", "b").polls("a", ["gr"[int(failed)] for failed in row])
+        firm.polls("b", "g" * 42, start=11)
+        assert spoken(said(firm)).count((RAISED, "a")) == count
+    assert counted.sum() >= 5
+
+
+def test_the_budget_is_the_third_power_of_how_often_a_poll_fails():
+    failed = np.random.default_rng(7).random((300, 2000)) < 0.05
+    rate = down_episodes(failed).sum() / failed.size
+    assert 0.8 * 0.05**3 * 0.95 < rate < 1.2 * 0.05**3 * 0.95
+    assert down_episodes(failed, red_polls=2).sum() / failed.size > 10 * 0.05**3

@@ -81,7 +81,7 @@ def test_while_observing_it_says_what_it_would_have_done():
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_the_size_of_a_batch_changes_no_byte(size):
     events = mixed()
-    early = VpinLimits(minimum_buckets=50)
+    early = VpinLimits(minimum_buckets=50, own_margin=1.0)
     whole = engine(feeds.WATCHDOG, WATCHDOG, vpin=early)
     said = [encode(each) for each in run(whole, events)]
     cut = engine(feeds.WATCHDOG, WATCHDOG, vpin=early)
@@ -110,7 +110,7 @@ def mixed():
 
 
 def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
-    events, early = mixed(), VpinLimits(minimum_buckets=50)
+    events, early = mixed(), VpinLimits(minimum_buckets=50, own_margin=1.0)
     whole = engine(WATCHDOG, vpin=early)
     said = [encode(each) for each in run(whole, events)]
     for place in (1, 250, len(events) - 3):
@@ -124,8 +124,10 @@ def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
         assert second.warehouse.measure(FLOW) == whole.warehouse.measure(FLOW)
 
 
-def bucket(vpin=0.5, below=990, before=1000, signed=False, bucket_volume=100.0):
-    return Bucket(9, 1, 9, signed, vpin, before, below, bucket_volume, 0, 0.0)
+def bucket(
+    vpin=0.5, below=990, before=1000, signed=False, bucket_volume=100.0, median=0.0, upper=0.05
+):
+    return Bucket(9, 1, 9, signed, vpin, before, below, median, upper, bucket_volume, 0, 0.0)
 
 
 def judge(known=None, limits=None, **values):
@@ -142,6 +144,8 @@ def judge(known=None, limits=None, **values):
         ({"vpin": 0.4000001}, "warning"),
         ({"vpin": 0.1, "signed": True}, "warning"),
         ({"vpin": 0.9, "signed": True, "below": 989}, "ok"),
+        ({"median": 0.25, "upper": 0.5, "vpin": 0.64}, "ok"),
+        ({"median": 0.25, "upper": 0.5, "vpin": 0.66}, "warning"),
         ({"before": 499, "below": 499}, "unknown"),
         ({"before": 500, "below": 500}, "warning"),
         ({"vpin": None}, "unknown"),
