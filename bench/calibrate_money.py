@@ -13,13 +13,14 @@ from bench.nulls import ALPHA, BETA, NULLS, YEAR
 from operations.statistics.bands import growth_envelope, moments_sample, rolling_limits
 from operations.statistics.volatility import TRADING_DAYS_PER_YEAR
 from operations.watchdogs.portfolio_vol_dd import VolatilityLimits, multiples
-from operations.watchdogs.predictive_health import LEVEL
-from operations.watchdogs.strategy_watchdog import EACH_SIDE, WINDOW_DAYS, YEAR_DAYS, interval
+from operations.watchdogs.predictive_health import LEVEL, HealthLimits
+from operations.watchdogs.profits import EACH_SIDE, WINDOW_DAYS, YEAR_DAYS
+from operations.watchdogs.strategy_watchdog import interval
 
 TITLE = "Money"
 MEAN, DEVIATION, BACKTEST_DAYS, SHARED = 0.0005, 0.01, 504, 200
 NEWLINE = "\n"
-LIMITS = VolatilityLimits()
+LIMITS, HEALTH = VolatilityLimits(), HealthLimits()
 TARGET = DEVIATION * np.sqrt(TRADING_DAYS_PER_YEAR)
 
 
@@ -61,10 +62,17 @@ def rolling_days(
     return Sides(below + WINDOW_DAYS - 1, above + WINDOW_DAYS - 1)
 
 
-def envelope_days(live: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> Sides:
-    """Return the first day on which predictive_health finds each fund."""
-    growth = np.cumprod(1 + live, axis=1)
-    return Sides(first_day(growth < lower), first_day(growth > upper))
+def envelope_days(
+    live: np.ndarray, lower: np.ndarray, upper: np.ndarray, deviation: float
+) -> Sides:
+    """Return the first day on which predictive_health finds each fund; all of logarithms."""
+    logs = np.log1p(live)
+    growth, n = np.cumsum(logs, axis=1), np.arange(1, live.shape[1] + 1)
+    squares = np.cumsum(logs**2, axis=1) - growth**2 / n
+    varies = np.sqrt(np.maximum(squares, 0) / np.maximum(n - 1, 1))
+    reach = (upper - lower) / 2 * np.maximum(1, varies / deviation) * HEALTH.enter_multiple
+    middle = (lower + upper) / 2
+    return Sides(first_day(growth < middle - reach), first_day(growth > middle + reach))
 
 
 def draw(random: np.random.Generator, null: str, units: int, days: int) -> np.ndarray:
@@ -106,7 +114,8 @@ def funds(units: int, null: str, published: str, fall: float = 0.0) -> Sides:
             block = 1.0
         envelope = growth_envelope(past, YEAR, LEVEL, mean_block=block, seed=seed)
         live = draw(random, null, min(SHARED, units - seed * SHARED), YEAR) - fall * DEVIATION
-        parts.append(envelope_days(live, envelope.lower, envelope.upper))
+        edges = np.log(envelope.lower), np.log(envelope.upper)
+        parts.append(envelope_days(live, *edges, np.log1p(past).std(ddof=1)))
     return Sides(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

@@ -3,8 +3,10 @@
 The growth of a fund since the day on which it went live is compared with the envelope of its
 published backtest: the band that 99 % of the funds which follow that backtest never leave, on any
 day of the whole horizon, with what a backtest of that length does not know about its own mean
-(`operations.statistics.bands`). Money that came or went is left out, and what we reduced ourselves
-is counted at full size. Too good is a warning too: a price, a flow or a baseline may be wrong.
+(`operations.statistics.bands`). While the fund varied more than its backtest, the envelope is as
+much wider: what a fund varies by is judged by `portfolio_vol_dd`. Money that came or went is left
+out, and what we reduced ourselves is counted at full size. Too good is a warning too: a price, a
+flow or a baseline may be wrong.
 
 The anchor is the last settled value before `go_live`. It moves only with another baseline, which
 has another id and is named in everything that is said; one id with two contents is no baseline.
@@ -20,6 +22,7 @@ from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 from operations.checks import (
@@ -63,7 +66,7 @@ class HealthLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(gt=0),
         doc("Way from the middle to the edge of the envelope beyond which it is a finding."),
         LOOSER_HIGHER,
-    ] = 1.0
+    ] = 1.1
     exit_multiple: Annotated[
         float,
         Meta(gt=0),
@@ -91,6 +94,7 @@ class Day(NamedTuple):
     reductions: Reductions
     lower: list[float] | None
     upper: list[float] | None
+    deviation: float | None
 
 
 def _published(stored: Stored) -> tuple[Row, ...]:
@@ -133,13 +137,25 @@ class _Envelopes:
         self._known = dict.fromkeys(state)
 
 
-def _envelope(data: PortfolioBaseline) -> tuple[str | None, list[float] | None, list[float] | None]:
-    """Return what is wrong with a baseline, or the logarithms of its envelope for each day."""
+class Edges(NamedTuple):
+    """What is wrong with a baseline, or its envelope for each day and its daily deviation.
+
+    All of logarithms: of growth and of daily growth.
+    """
+
+    problem: str | None
+    lower: list[float] | None = None
+    upper: list[float] | None = None
+    deviation: float | None = None
+
+
+def _envelope(data: PortfolioBaseline) -> Edges:
+    """Return the envelope of a baseline, or why it has none."""
     if not data.net_of_costs:
-        return "its returns are before costs; publish them after costs", None, None
+        return Edges("its returns are before costs; publish them after costs")
     if not 1 <= data.horizon_days <= LONGEST_HORIZON_DAYS:
-        problem = f"its horizon is {data.horizon_days} days; give 1 to {LONGEST_HORIZON_DAYS}"
-        return problem, None, None
+        days = f"{data.horizon_days} days; give 1 to {LONGEST_HORIZON_DAYS}"
+        return Edges(f"its horizon is {days}")
     sample: Any = data.daily_returns
     block = None  # as the returns themselves say
     if sample is None and None not in (data.mean, data.standard_deviation, data.days):
@@ -151,8 +167,9 @@ def _envelope(data: PortfolioBaseline) -> tuple[str | None, list[float] | None, 
         found = growth_envelope(sample, data.horizon_days, LEVEL, mean_block=block, seed=seed)
     if found is None:
         needed = "publish 60 daily returns or more that vary, or their mean, deviation and number"
-        return f"it has no usable returns; {needed}", None, None
-    return None, [math.log(each) for each in found.lower], [math.log(each) for each in found.upper]
+        return Edges(f"it has no usable returns; {needed}")
+    lower, upper = np.log(found.lower).tolist(), np.log(found.upper).tolist()
+    return Edges(None, lower, upper, float(np.log1p(sample).std(ddof=1)))
 
 
 BASELINES = Table(
@@ -168,7 +185,8 @@ BASELINES = Table(
 ENVELOPES = Table(
     name="growth_envelope",
     columns=(
-        ("digest", "VARCHAR"), ("problem", "VARCHAR"), ("lower", "DOUBLE[]"), ("upper", "DOUBLE[]"),
+        ("digest", "VARCHAR"), ("problem", "VARCHAR"), ("lower", "DOUBLE[]"),
+        ("upper", "DOUBLE[]"), ("deviation", "DOUBLE"),
     ),
     kinds=(PortfolioBaselinePublished,),
     fold=_Envelopes,
@@ -192,7 +210,8 @@ SELECT day.look, day.fund_id AS unit, day.fund_id, NULL::VARCHAR AS strategy_id,
        day.first_sequence, day.last_sequence, day.as_of_ns, day.nav, day.flow, day.currency,
        day.session, day.session_now, fund.zone, b.baseline_id, b.go_live, b.contents, e.problem,
        CASE WHEN newest THEN reduced.reductions END AS reductions,
-       CASE WHEN newest THEN e.lower END AS lower, CASE WHEN newest THEN e.upper END AS upper
+       CASE WHEN newest THEN e.lower END AS lower, CASE WHEN newest THEN e.upper END AS upper,
+       e.deviation
 FROM ranked day
 JOIN fund ON fund.look = day.look AND fund.fund_id = day.fund_id
 LEFT JOIN published b ON b.look = day.look AND b.fund_id = day.fund_id
@@ -219,28 +238,27 @@ def inspect(
         return _unknown(f"{named} cannot be used: {last.problem}")
     if is_overdue(last, look):
         return _unknown(f"fund {fund_id} has no settled value since {rfc3339(last.as_of_ns)}")
-    assert last.lower is not None
-    assert last.upper is not None
     live = _since_go_live(days)
-    growth, problem = _log_growth(live, last.reductions)
-    number, horizon = len(live) - 1, len(last.lower)
-    if problem is None and not 1 <= number <= horizon:
-        problem = f"it is day {number} since {last.go_live}, {named} holds for days 1 to {horizon}"
+    logs, problem = _log_returns(live, last.reductions)
+    horizon = len(last.lower or ())
+    if problem is None and not 1 <= len(logs) <= horizon:
+        since = f"it is day {len(logs)} since {last.go_live}"
+        problem = f"{since}, {named} holds for days 1 to {horizon}"
     if problem is not None:
         return _unknown(f"growth of fund {fund_id} is unknown: {problem}")
-    lower, upper = last.lower[number - 1], last.upper[number - 1]
-    return _verdict(last, f"fund {fund_id}", (growth, lower, upper), number, limits, known)
+    return _verdict(last, f"fund {fund_id}", logs, limits, known)
 
 
 def _verdict(
-    last: Day,
-    name: str,
-    logs: tuple[float, float, float],
-    number: int,
-    limits: HealthLimits,
-    known: Episode | None,
+    last: Day, name: str, logs: Sequence[float], limits: HealthLimits, known: Episode | None
 ) -> Verdict:
-    growth, lower, upper = logs
+    assert last.lower is not None
+    assert last.upper is not None
+    assert last.deviation is not None
+    number, growth = len(logs), sum(logs)
+    lower, upper = stretched(
+        last.lower[number - 1], last.upper[number - 1], spread(logs) / last.deviation
+    )
     way = distance(growth, lower, upper)
     outside, below = way > limits.enter_multiple, growth < (lower + upper) / 2
     where = ("below" if below else "above") if outside else "within"
@@ -270,6 +288,17 @@ def _verdict(
     )
 
 
+def spread(logs: Sequence[float]) -> float:
+    """Return how much the days so far vary; 0 for a single one."""
+    return float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0
+
+
+def stretched(lower: float, upper: float, times: float) -> tuple[float, float]:
+    """Return limits that are `times` as far from their middle, and never nearer than they were."""
+    middle, wider = (lower + upper) / 2, max(1.0, times)
+    return middle - wider * (middle - lower), middle + wider * (upper - middle)
+
+
 def _since_go_live(days: Sequence[Day]) -> Sequence[Day]:
     """Return the anchor and all days after it; nothing when there was no value at go-live.
 
@@ -290,18 +319,18 @@ def _zone(name: str | None) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _log_growth(days: Sequence[Day], reduced: Reductions) -> tuple[float, str | None]:
-    """Return the logarithm of growth from the first day on at full size, or what is missing."""
+def _log_returns(days: Sequence[Day], reduced: Reductions) -> tuple[list[float], str | None]:
+    """Return the logarithm of each day's growth at full size, or what is missing."""
     if not days:
-        return math.nan, "there is no settled value at its go-live; publish the final mark"
-    growth = 0.0
+        return [], "there is no settled value at its go-live; publish the final mark"
+    found = []
     for before, after in pairwise(days):
         full = daily_return(before, after) / factor_at(reduced, before.as_of_ns)
         if not full > -1:
             when = rfc3339(after.as_of_ns)
-            return math.nan, f"the day before {when} is missing, or one of the two cannot be right"
-        growth += math.log1p(full)
-    return growth, None
+            return [], f"the day before {when} is missing, or one of the two cannot be right"
+        found.append(math.log1p(full))
+    return found, None
 
 
 def _unknown(title: str) -> Verdict:

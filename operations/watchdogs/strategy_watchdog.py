@@ -15,23 +15,19 @@ earned before a person let it trade again does not count.
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from hashlib import sha256
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import ArrayLike
 
 from operations.checks import (
-    EachEvent,
     Episode,
     Limits,
     Look,
     Proposal,
     Row,
     Stored,
-    Table,
     Unit,
     Verdict,
     Watchdog,
@@ -47,17 +43,15 @@ from operations.events.strategies import (
     StrategyBaselinePublished,
 )
 from operations.settings.catalogue import LOOSER_HIGHER
-from operations.statistics.bands import RollingLimits, distance, moments_sample, rolling_limits
+from operations.statistics.bands import distance
 from operations.statistics.samples import Floats
-from operations.watchdogs import reductions, settled
+from operations.watchdogs import settled
 from operations.watchdogs.cases import Case
+from operations.watchdogs.profits import EACH_SIDE, QUERY, TABLES, WINDOW_DAYS, Day
 from operations.watchdogs.reductions import Reductions, factor_at
 from operations.watchdogs.settled import DAY_NS, LONGEST_GAP_DAYS
 
 NAME = "strategy_watchdog"
-WINDOW_DAYS, YEAR_DAYS = 30, 252
-EACH_SIDE = 0.025  # of the strategies that are well, in a year
-BACK_DAYS = 400  # of the calendar: 30 days of trading, and the capital before a reduction
 ROUNDED = 1.05  # a capital that came down may be rounded by so much
 BELOW, ABOVE = 2, 1  # stages
 
@@ -77,148 +71,6 @@ class ProfitLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True
         doc("Way from the middle to the limit within which the finding is over."),
         LOOSER_HIGHER,
     ] = 0.5
-
-
-class Day(NamedTuple):
-    """One settled day; `reductions` stand in the newest only, what comes after in every one."""
-
-    sequence: int
-    as_of_ns: int
-    profit: float
-    capital: float
-    currency: str
-    reductions: Reductions
-    shadowed_ns: int | None
-    ended_ns: int | None
-    baseline_id: str | None
-    since_ns: int | None
-    contents: int | None
-    problem: str | None
-    lower: float | None
-    upper: float | None
-    deviation: float | None
-
-
-def _profits(stored: Stored) -> Iterator[Row]:
-    event = stored.event
-    assert isinstance(event, PnlMarked)
-    data = event.data
-    if data.final:
-        yield (
-            stored.sequence, stored.at_ns, event.event_id, event.strategy_id or event.subject_id,
-            event.fund_id, parse_rfc3339(data.as_of),
-            float(data.realised + data.unrealised - data.fees), float(data.allocated_capital),
-            data.currency,
-        )  # fmt: skip
-
-
-def _published(stored: Stored) -> Iterator[Row]:
-    event = stored.event
-    assert isinstance(event, StrategyBaselinePublished)
-    strategy_id = event.strategy_id or event.subject_id
-    digest = sha256(msgspec.json.encode(event.data)).hexdigest()
-    problem, limits, deviation = _limits(event.data)
-    yield (
-        stored.sequence, stored.at_ns, strategy_id, event.data.baseline_id, digest,
-        parse_rfc3339(event.timestamp), problem, limits and limits.lower, limits and limits.upper,
-        deviation,
-    )  # fmt: skip
-
-
-def _limits(
-    data: StrategyBaseline,
-) -> tuple[str | None, RollingLimits | None, float | None]:
-    """Return what is wrong with a baseline, or its limits and deviation at full size."""
-    size = Decimal(1) if data.allocation_factor is None else data.allocation_factor
-    if not 0 < size <= 1:
-        return f"its allocation_factor is {size}; it is a part above 0, up to 1", None, None
-    sample: Any = data.daily_returns
-    block = None  # as the returns themselves say
-    moments = data.return_mean, data.return_standard_deviation, data.days
-    if sample is None and None not in moments:
-        sample, block = moments_sample(*moments), 1.0  # type: ignore[arg-type]
-    found = None
-    if sample is not None:
-        seed = int.from_bytes(sha256(data.baseline_id.encode()).digest()[:8])
-        full = np.asarray(sample, np.float64) / float(size)
-        found = rolling_limits(full, WINDOW_DAYS, YEAR_DAYS, EACH_SIDE, mean_block=block, seed=seed)
-    if found is None:
-        needed = "60 daily_returns or more that vary, or their mean, deviation and days"
-        return f"it has no usable profits; publish {needed}", None, None
-    return None, found, float(full.std(ddof=1))
-
-
-PROFITS = Table(
-    name="strategy_profit",
-    columns=(
-        ("event_id", "VARCHAR"), ("strategy_id", "VARCHAR"), ("fund_id", "VARCHAR"),
-        ("as_of_ns", "BIGINT"), ("profit", "DOUBLE"), ("capital", "DOUBLE"),
-        ("currency", "VARCHAR"),
-    ),
-    kinds=(PnlMarked,),
-    fold=lambda: EachEvent(_profits),
-    keep_days=settled.KEEP_DAYS,
-)  # fmt: skip
-BASELINES = Table(
-    name="strategy_profit_limits",
-    columns=(
-        ("strategy_id", "VARCHAR"), ("baseline_id", "VARCHAR"), ("digest", "VARCHAR"),
-        ("published_ns", "BIGINT"), ("problem", "VARCHAR"), ("lower", "DOUBLE"),
-        ("upper", "DOUBLE"), ("deviation", "DOUBLE"),
-    ),
-    kinds=(StrategyBaselinePublished,),
-    fold=lambda: EachEvent(_published),
-    keep_days=settled.FOREVER_DAYS,
-)  # fmt: skip
-
-QUERY = f"""
-WITH due AS (
-    SELECT look.look, look.sequence, look.at_ns, known.strategy_id
-    FROM look
-    JOIN (SELECT strategy_id, min(sequence) AS first FROM strategy_profit GROUP BY strategy_id)
-        known ON look.unit = known.strategy_id
-              OR (look.unit IS NULL AND known.first <= look.sequence)
-), {reductions.reductions_of("strategy", "reduce_allocation")}, once AS (
-    SELECT due.look, p.* FROM due JOIN strategy_profit p
-      ON p.strategy_id = due.strategy_id AND p.sequence <= due.sequence
-     AND p.as_of_ns > due.at_ns - {BACK_DAYS * DAY_NS}
-    QUALIFY row_number() OVER (PARTITION BY due.look, p.event_id ORDER BY p.sequence) = 1
-), day AS (
-    SELECT * FROM once
-    QUALIFY row_number() OVER (PARTITION BY look, strategy_id, as_of_ns ORDER BY sequence DESC) = 1
-), ranked AS (
-    SELECT *, arg_max(fund_id, sequence) OVER (PARTITION BY look, strategy_id) AS owner,
-           row_number() OVER (PARTITION BY look, strategy_id ORDER BY as_of_ns DESC) = 1 AS newest
-    FROM day
-), shadow AS (
-    SELECT due.look, due.strategy_id,
-           max(o.happened_ns) FILTER (o.outcome IN ('acknowledged', 'completed')) AS shadowed_ns,
-           max(o.happened_ns) FILTER (o.outcome IN ('refused', 'expired', 'released')) AS ended_ns
-    FROM due
-    JOIN action_asked a ON a.scope = 'strategy' AND a.scope_id = due.strategy_id
-     AND a.kind = 'shadow' AND a.sequence <= due.sequence
-    JOIN action_outcome o ON o.action_id = a.action_id AND o.sequence <= due.sequence
-    GROUP BY due.look, due.strategy_id
-), published AS (
-    SELECT due.look, b.*,
-           min(b.published_ns) OVER same AS since_ns,
-           CASE WHEN min(b.digest) OVER same = max(b.digest) OVER same THEN 1 ELSE 2 END AS contents
-    FROM due JOIN strategy_profit_limits b
-      ON b.strategy_id = due.strategy_id AND b.sequence <= due.sequence
-    WINDOW same AS (PARTITION BY due.look, b.strategy_id, b.baseline_id)
-    QUALIFY row_number() OVER (PARTITION BY due.look, b.strategy_id ORDER BY b.sequence DESC) = 1
-)
-SELECT day.look, day.strategy_id AS unit, day.owner AS fund_id, day.strategy_id, day.sequence,
-       day.as_of_ns, day.profit, day.capital, day.currency,
-       CASE WHEN newest THEN reduced.reductions END AS reductions,
-       shadow.shadowed_ns, shadow.ended_ns, b.baseline_id, b.since_ns, b.contents, b.problem,
-       b.lower, b.upper, b.deviation
-FROM ranked day
-LEFT JOIN reduced ON reduced.look = day.look AND reduced.scope_id = day.strategy_id
-LEFT JOIN shadow ON shadow.look = day.look AND shadow.strategy_id = day.strategy_id
-LEFT JOIN published b ON b.look = day.look AND b.strategy_id = day.strategy_id
-ORDER BY day.look, unit, day.as_of_ns
-"""  # noqa: S608
 
 
 def looks(batch: Sequence[Stored], _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
@@ -399,7 +251,7 @@ WATCHDOG = Watchdog(
     budget="5 % per strategy-year, both sides together",
     unit="strategy",
     limits=ProfitLimits,
-    tables=(PROFITS, BASELINES, *reductions.TABLES),
+    tables=TABLES,
     row=Day,
     query=QUERY,
     inspect=inspect,

@@ -22,8 +22,8 @@ from operations.watchdogs import predictive_health
 from operations.watchdogs.portfolio_vol_dd import Day as FundDay
 from operations.watchdogs.portfolio_vol_dd import VolatilityLimits
 from operations.watchdogs.portfolio_vol_dd import inspect as inspect_volatility
+from operations.watchdogs.profits import Day as StrategyDay
 from operations.watchdogs.strategy_watchdog import ABOVE, BELOW, ProfitLimits
-from operations.watchdogs.strategy_watchdog import Day as StrategyDay
 from operations.watchdogs.strategy_watchdog import inspect as inspect_profits
 
 pytestmark = pytest.mark.unit
@@ -117,7 +117,7 @@ def test_what_is_calibrated_of_growth_is_what_the_watchdog_says():
     raised = [
         each for each in run(one, stored(events)) if each.data.check == predictive_health.NAME
     ]
-    query = "SELECT lower, upper FROM growth_envelope"
-    ((lower, upper),) = one.warehouse._database.execute(query).fetchall()
-    sides = envelope_days(returns, np.exp(lower), np.exp(upper))
+    query = "SELECT lower, upper, deviation FROM growth_envelope"
+    ((lower, upper, deviation),) = one.warehouse._database.execute(query).fetchall()
+    sides = envelope_days(returns, np.array(lower), np.array(upper), deviation)
     assert raised[0].data.samples == sides.below[0] < np.inf

@@ -4,6 +4,7 @@ import math
 import random
 from hashlib import sha256
 
+import numpy as np
 import pytest
 from recut import said_however_cut
 from reduced import asked, outcome
@@ -20,6 +21,8 @@ from operations.watchdogs.predictive_health import (
     Day,
     HealthLimits,
     inspect,
+    spread,
+    stretched,
 )
 
 pytestmark = pytest.mark.unit
@@ -45,7 +48,7 @@ def test_a_fund_like_its_backtest_is_never_spoken_of():
 
 
 def test_a_fund_that_falls_out_of_its_envelope_is_said_once_until_it_is_well_inside(tmp_path):
-    falls = [*drawn(10), *([-0.05] * 6), *([0.02] * 12)]
+    falls = [*drawn(6), *([-0.04] * 18), *([0.03] * 14)]
     events = [fund(), backtest(1), *live(falls)]
     late = events.pop(9)
     events[12:12] = [late, events[5]]
@@ -80,7 +83,7 @@ def test_the_envelope_is_that_of_the_returns_or_of_their_moments_and_one_for_eac
         rows = one.warehouse._database.execute("SELECT lower FROM growth_envelope").fetchall()
         assert len(rows) == 2
         lower = growth_envelope(sample, HORIZON, 0.99, mean_block=block, seed=seed("b1")).lower
-        assert rows[0][0] == [math.log(each) for each in lower]
+        assert rows[0][0] == np.log(lower).tolist()
 
 
 def seed(baseline_id):
@@ -182,7 +185,7 @@ def test_a_reduction_that_nobody_acknowledged_changed_nothing():
 def two_days(nav, lower, upper):
     row = Day(
         1, 1, START_NS + DAY, 100.0, 0.0, "USD", None, None, "UTC", "b1", at(1)[:10], 1, None,
-        None, [math.log(lower)], [math.log(upper)],
+        None, [math.log(lower)], [math.log(upper)], 0.01,
     )  # fmt: skip
     return [row, row._replace(as_of_ns=START_NS + 2 * DAY, nav=nav)]
 
@@ -206,3 +209,13 @@ def test_a_finding_is_over_within_its_exit_and_not_at_it():
     for exit_at, over in ((way, False), (math.nextafter(way, 9), True)):
         limits = HealthLimits(enter_multiple=9, exit_multiple=exit_at)
         assert inspect(two_days(95, 0.8, 1.25), LOOK, limits, known).recovered is over
+
+
+def test_the_envelope_is_wider_by_as_much_as_the_fund_varies_more_than_its_backtest():
+    assert stretched(-0.1, 0.3, 0.5) == (pytest.approx(-0.1), pytest.approx(0.3))
+    assert stretched(-0.1, 0.3, 2.0) == (pytest.approx(-0.3), pytest.approx(0.5))
+    assert spread([0.5]) == 0
+    assert spread([0.01, -0.01]) == pytest.approx(0.01 * math.sqrt(2))
+    wild = [0.2, -0.2] * 4
+    found = standing(fund(), backtest(1), *live([*wild, -0.2]))
+    assert (found.state, found.statistic < 0.75) == ("ok", True)

@@ -105,12 +105,10 @@ def said(first, last, harm=0.0, harm_from=0):
     return found
 
 
-def test_in_2008_the_fund_is_found_twice_for_what_it_varies_and_its_strategy_is_left_alone():
-    """It leaves its envelope in January already, and again when markets broke in autumn."""
+def test_in_2008_the_fund_is_found_twice_for_what_it_varies_and_for_nothing_else():
+    """It lost a quarter, and varied so much that this alone says nothing about its mean."""
     found = said(2008, 2008)
-    assert found[VOLATILITY] == ["2008-01-30", "2008-09-29"]
-    assert found[HEALTH][:2] == ["2008-01-22", "2008-10-09"]
-    assert found[PROFITS] == []
+    assert found == {VOLATILITY: ["2008-01-30", "2008-09-29"], HEALTH: [], PROFITS: []}
 
 
 def test_in_2011_only_the_wild_weeks_of_august_are_found():
@@ -118,9 +116,9 @@ def test_in_2011_only_the_wild_weeks_of_august_are_found():
     assert found == {VOLATILITY: ["2011-08-10"], HEALTH: [], PROFITS: []}
 
 
-def test_a_strategy_that_begins_to_lose_is_found_within_thirty_trading_days():
-    """From its 101st day on, 2011-05-26, it loses 0.4 % a day more than it did."""
-    found = said(2011, 2012, harm=0.004, harm_from=100)
+def test_a_strategy_that_begins_to_lose_is_found_within_a_month_and_its_fund_within_half_a_year():
+    """From its 101st day on, 2011-05-26, it loses 0.6 % a day more than it did."""
+    found = said(2011, 2012, harm=0.006, harm_from=100)
     assert momentum(2011, 2012).days[100] == "2011-05-26"
-    assert found[PROFITS] == ["2011-07-07"]
+    assert found[PROFITS] == ["2011-06-21"]
     assert found[HEALTH] == ["2011-11-23"]

@@ -21,10 +21,10 @@ from operations.events.strategies import (
     StrategyBaselinePublished,
 )
 from operations.statistics.bands import distance, moments_sample, rolling_limits
+from operations.watchdogs.profits import Day
 from operations.watchdogs.strategy_watchdog import (
     NAME,
     WATCHDOG,
-    Day,
     ProfitLimits,
     inspect,
     interval,
