@@ -197,7 +197,8 @@ def _verdict(view: BoardView, found: list[dict[str, Any]], output: Output) -> in
             complain("?", f"{name} on {part.process}: {problem}", "yellow")
     bad = [row for row in found if row["state"] in ("breached", "silent", "data fault")]
     if output == "table":
-        sign, style = ("✗", "red") if bad else ("✓", "green")
+        calm = all(row["state"] == "ok" for row in found)
+        sign, style = ("✗", "red") if bad else ("✓", "green") if calm else ("!", "yellow")
         headline(sign, _summary(found) or "nothing is watched", style)
     return 1 if bad else PROVEN
 

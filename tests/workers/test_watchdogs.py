@@ -45,7 +45,7 @@ class House:
 
     def __init__(self, nats_server, **settings):
         self.firm = Firm(nats_server)
-        self.watched_as = Watch(snapshot_seconds=0.0, **settings)
+        self.watched_as = Watch(**settings)
         self.events = list(history(CALM_DAYS + WILD_DAYS))
         self.published = 0
 
@@ -69,9 +69,11 @@ class House:
         return msgspec.structs.replace(self.firm.settings("watchdogs"), watch=self.watched_as)
 
     @asynccontextmanager
-    async def watched(self):
+    async def watched(self, **settings):
         """Run the worker in this loop until it has read everything."""
-        worker = runtime.Runtime("watchdogs", self.settings())
+        own = self.settings()
+        watch = msgspec.structs.replace(own.watch, **settings)
+        worker = runtime.Runtime("watchdogs", msgspec.structs.replace(own, watch=watch))
         task = asyncio.create_task(runtime._run_until_stopped(worker, watchdogs.run))
         try:
             await ready(worker)
@@ -160,11 +162,31 @@ async def test_restarts_between_any_two_events_change_no_id(house):
     assert await house.said() == before
 
 
+async def test_two_processes_that_find_the_same_say_it_once_between_them(house):
+    async with house.watched(instance=1), house.watched(instance=2):
+        await house.publish(EVERYTHING)
+        await house.hold(*RAISED)
+    async with house.watched(instance=3):
+        pass
+    assert [kind for kind, _ in await house.said()] == [*RAISED]
+
+
+async def test_processes_that_share_the_work_find_what_belongs_to_each(house):
+    async with (
+        house.watched(instance=1, only="drift_monitor"),
+        house.watched(instance=2, only=NAME, funds="beta"),
+        house.watched(instance=3, only=NAME, funds="alpha"),
+    ):
+        await house.publish(EVERYTHING)
+        await house.hold(*RAISED)
+
+
 STEPS = [("rewound", 1), ("folded", 1), ("folded", 3), ("said", 1), ("said", 2), ("saved", 1)]
 
 
 @pytest.mark.parametrize(("step", "number"), STEPS)
 async def test_killed_at_any_step_the_next_one_says_what_is_left_once(house, step, number):
+    house.watched_as = Watch(snapshot_seconds=0.0)
     settings = house.settings()
     environment = {**subprocess_environment({}), "MTS_HOME": settings.home}
     environment["MTS_SERVICE_KEY_FILE"] = settings.service_key_file
@@ -270,4 +292,5 @@ async def test_the_board_shows_where_everything_stands_and_is_signed(house):
     member, _, _ = judging.signer(heard_parts[-1], (SUBJECT,))
     assert member.name == "service-watchdogs"
     part = msgspec.json.decode(heard_parts[-1].payload, type=Part)
-    assert [(row.unit_id, row.state) for row in part.standings] == [("alpha", "breached")]
+    (row,) = [row for row in part.standings if row.watchdog == NAME]
+    assert (row.unit_id, row.episode is not None) == ("alpha", True)
