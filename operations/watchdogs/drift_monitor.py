@@ -62,9 +62,7 @@ class DriftLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True)
         float, doc("drift_zscore below which the allocation is halved."), LOOSER_LOWER
     ] = -1.0
     halt_below: Annotated[
-        float,
-        doc("drift_zscore below which it is said that `limits` halts the strategy."),
-        LOOSER_LOWER,
+        float, doc("drift_zscore below which it is said that `limits` halts."), LOOSER_LOWER
     ] = -2.0
     recover_above: Annotated[
         float, doc("drift_zscore above which an episode is over."), LOOSER_LOWER
