@@ -77,12 +77,10 @@ class Bucket(NamedTuple):
 
 
 QUERY = f"""
-WITH newest AS (
-    SELECT look.look, look.unit, max(b.place) AS place
-    FROM look JOIN vpin_bucket b ON b.symbol = look.unit AND b.sequence <= look.sequence
-    GROUP BY look.look, look.unit
-), value AS (
-    SELECT n.look, b.* FROM newest n JOIN vpin_bucket b ON b.symbol = n.unit AND b.place = n.place
+WITH value AS (
+    SELECT look.look, b.*
+    FROM look JOIN vpin_bucket b ON b.symbol = look.unit AND b.sequence = look.sequence
+    QUALIFY row_number() OVER (PARTITION BY look.look ORDER BY b.place DESC) = 1
 ), history AS (
     SELECT v.look, min(h.sequence) AS first_sequence, count(h.vpin) AS before,
            count(h.vpin) FILTER (h.vpin < v.vpin) AS below,
