@@ -48,7 +48,7 @@ class VpinLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0.99
     own_margin: Annotated[
         float, doc("Least distance from its median, in distances from there to its 99 % level.")
-    ] = 1.6
+    ] = 1.7
     exit_level: Annotated[
         float, doc("Part of its own values below which it is over, as a fraction.")
     ] = 0.90
