@@ -55,6 +55,7 @@ def test_what_is_allowed_is_fetched(url):
         "http://10.0.0.1:80/healthz",
         "http://169.254.169.254/latest/meta-data",
         "http://127.0.0.1:80@10.0.0.1/",
+        "http://user:secret@127.0.0.1:80/",
         "http://10.0.0.1:80#@127.0.0.1:80/",
         "http://127.0.0.1.example.com:80/",
         "file:///etc/passwd",

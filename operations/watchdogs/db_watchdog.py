@@ -11,6 +11,8 @@ repaired here: the log is the truth, and why a copy of it differs has to be foun
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, NamedTuple
 
+from msgspec import Meta
+
 from operations.checks import (
     Episode,
     Limits,
@@ -27,6 +29,7 @@ from operations.events.base import Event, doc
 from operations.events.findings import Parameter
 from operations.events.operations import DatabaseMeasured, DatabaseMeasurement
 from operations.measuring import DATABASE_CHECK, VACUUM_TABLE
+from operations.settings.catalogue import LOOSER_HIGHER
 from operations.watchdogs.measured import MEASURED
 
 NAME = DATABASE_CHECK
@@ -36,19 +39,34 @@ class DatabaseLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """When a database is not well."""
 
     statement_ms: Annotated[
-        float, doc("Age of a running statement beyond which it is a finding, in milliseconds.")
+        float,
+        Meta(gt=0),
+        doc("Age of a running statement beyond which it is a finding, in milliseconds."),
+        LOOSER_HIGHER,
     ] = 5000.0
     dead_row_measurements: Annotated[
-        int, doc("Measurements in a row with more dead rows than autovacuum's own formula allows.")
+        int,
+        Meta(gt=0),
+        doc("Measurements in a row with more dead rows than autovacuum's own formula allows."),
+        LOOSER_HIGHER,
     ] = 3
     stuck_measurements: Annotated[
-        int, doc("Measurements in a row in which the read model was behind and did not move.")
+        int,
+        Meta(gt=0),
+        doc("Measurements in a row in which the read model was behind and did not move."),
+        LOOSER_HIGHER,
     ] = 3
     unreachable_measurements: Annotated[
-        int, doc("Measurements in a row that the database did not answer.")
+        int,
+        Meta(gt=0),
+        doc("Measurements in a row that the database did not answer."),
+        LOOSER_HIGHER,
     ] = 3
     stale_seconds: Annotated[
-        float, doc("Time without a measurement after which a unit is unknown.")
+        float,
+        Meta(gt=0),
+        doc("Time without a measurement after which a unit is unknown."),
+        LOOSER_HIGHER,
     ] = 300.0
 
 

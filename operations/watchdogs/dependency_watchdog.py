@@ -10,6 +10,8 @@ services are unknown. What is not measured is unknown too, and that it is not is
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
+from msgspec import Meta
+
 from operations.checks import (
     Episode,
     Limits,
@@ -31,6 +33,7 @@ from operations.events.registry import (
     ServiceLeaving,
     ServiceRegistered,
 )
+from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
 from operations.watchdogs.polled import LEAST_POLLS, POLLS, SERVICES
 
 NAME = "dependency_watchdog"
@@ -41,23 +44,41 @@ DEGRADED, DOWN = 1, 2
 class DependencyLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a service is down or degraded."""
 
-    red_polls: Annotated[int, doc("Failed polls in a row after which a service is down.")] = 3
-    good_polls: Annotated[int, doc("Good polls in a row after which it is up again.")] = 2
+    red_polls: Annotated[
+        int, Meta(gt=0), doc("Failed polls in a row after which a service is down."), LOOSER_HIGHER
+    ] = 3
+    good_polls: Annotated[
+        int, Meta(gt=0), doc("Good polls in a row after which it is up again."), LOOSER_LOWER
+    ] = 2
     degraded_multiple: Annotated[
-        float, doc("Mean time to answer of five minutes, as a multiple of the usual.")
+        float,
+        Meta(gt=0),
+        doc("Mean time to answer of five minutes, as a multiple of the usual."),
+        LOOSER_HIGHER,
     ] = 1.25
     degraded_spreads: Annotated[
-        float, doc("Robust standard deviations that it is above the usual as well.")
+        float,
+        Meta(gt=0),
+        doc("Robust standard deviations that it is above the usual as well."),
+        LOOSER_HIGHER,
     ] = 5.0
-    degraded_ms: Annotated[float, doc("Milliseconds that it is above the usual as well.")] = 10.0
+    degraded_ms: Annotated[
+        float, Meta(gt=0), doc("Milliseconds that it is above the usual as well."), LOOSER_HIGHER
+    ] = 10.0
     recovered_part: Annotated[
-        float, doc("Part of that distance from the usual below which it is no longer degraded.")
+        float,
+        Meta(gt=0),
+        doc("Part of that distance from the usual below which it is no longer degraded."),
+        LOOSER_HIGHER,
     ] = 0.5
     together_seconds: Annotated[
         float, doc("All services that turn red within this time make the measuring suspect.")
     ] = 120.0
     silent_seconds: Annotated[
-        float, doc("Time without a poll after which a service is unknown.")
+        float,
+        Meta(gt=0),
+        doc("Time without a poll after which a service is unknown."),
+        LOOSER_HIGHER,
     ] = 180.0
 
 

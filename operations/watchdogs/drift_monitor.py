@@ -45,6 +45,7 @@ from operations.events.strategies import (
     StrategyBaseline,
     StrategyBaselinePublished,
 )
+from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
 from operations.statistics.newey_west import automatic_lags, standard_error
 
 NAME = "drift_monitor"
@@ -57,20 +58,31 @@ HALF = Decimal("0.5")
 class DriftLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a strategy has drifted."""
 
-    halve_below: Annotated[float, doc("drift_zscore below which the allocation is halved.")] = -1.0
+    halve_below: Annotated[
+        float, doc("drift_zscore below which the allocation is halved."), LOOSER_LOWER
+    ] = -1.0
     halt_below: Annotated[
-        float, doc("drift_zscore below which it is said that `limits` halts the strategy.")
+        float, doc("drift_zscore below which it is said that `limits` halts."), LOOSER_LOWER
     ] = -2.0
-    recover_above: Annotated[float, doc("drift_zscore above which an episode is over.")] = -0.5
+    recover_above: Annotated[
+        float, doc("drift_zscore above which an episode is over."), LOOSER_LOWER
+    ] = -0.5
     window_days: Annotated[int, Meta(ge=2), doc("Scored days in the live mean, at most.")] = 80
     minimum_days: Annotated[
-        int, Meta(ge=2), doc("Usable days in the window below which the drift is unknown.")
+        int,
+        Meta(ge=2),
+        doc("Usable days in the window below which the drift is unknown."),
+        LOOSER_HIGHER,
     ] = 20
     minimum_names: Annotated[
-        int, Meta(ge=1), doc("Instruments scored, below which a day is not usable.")
+        int, Meta(ge=1), doc("Instruments scored, below which a day is not usable."), LOOSER_HIGHER
     ] = 10
-    look_every_days: Annotated[int, Meta(ge=1), doc("Scored days from one look to the next.")] = 20
-    looks_in_a_row: Annotated[int, Meta(ge=1), doc("Looks in a row that have to agree.")] = 7
+    look_every_days: Annotated[
+        int, Meta(ge=1), doc("Scored days from one look to the next."), LOOSER_HIGHER
+    ] = 20
+    looks_in_a_row: Annotated[
+        int, Meta(ge=1), doc("Looks in a row that have to agree."), LOOSER_HIGHER
+    ] = 7
 
 
 class Score(NamedTuple):

@@ -37,6 +37,7 @@ from operations.events.base import Event, doc
 from operations.events.findings import Parameter
 from operations.events.news import Beat, FeedBeat, Story, StoryPublished
 from operations.events.positions import Holding, PositionSnapshotted, Snapshot
+from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
 from operations.statistics.surprise import log_surprises, near_time_of_day
 
 NAME = "news_spike"
@@ -53,15 +54,24 @@ class NewsLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When there is too much news about an instrument."""
 
     tail_probability: Annotated[
-        float, Meta(gt=0, lt=1), doc("Probability of an hour like this, below which it is a spike.")
+        float,
+        Meta(gt=0, lt=1),
+        doc("Probability of an hour like this, below which it is a spike."),
+        LOOSER_LOWER,
     ] = 2.9e-7
     calm_probability: Annotated[
-        float, Meta(gt=0, lt=1), doc("Probability of an hour from which a spike is over.")
+        float,
+        Meta(gt=0, lt=1),
+        doc("Probability of an hour from which a spike is over."),
+        LOOSER_LOWER,
     ] = 1e-3
     minimum_hours: Annotated[
-        int, Meta(ge=24), doc("Hours with a living feed below which what is usual is unknown.")
+        int,
+        Meta(ge=24),
+        doc("Hours with a living feed below which what is usual is unknown."),
+        LOOSER_HIGHER,
     ] = 120
-    cooldown_seconds: Annotated[int, Meta(ge=1), doc("How long orders rest.")] = 1800
+    cooldown_seconds: Annotated[int, Meta(ge=1), doc("How long orders rest."), LOOSER_LOWER] = 1800
 
 
 class Hours(NamedTuple):

@@ -48,7 +48,7 @@ class VpinLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0.99
     own_margin: Annotated[
         float, doc("Least distance from its median, in distances from there to its 99 % level.")
-    ] = 1.6
+    ] = 1.7
     exit_level: Annotated[
         float, doc("Part of its own values below which it is over, as a fraction.")
     ] = 0.90
@@ -77,12 +77,10 @@ class Bucket(NamedTuple):
 
 
 QUERY = f"""
-WITH newest AS (
-    SELECT look.look, look.unit, max(b.place) AS place
-    FROM look JOIN vpin_bucket b ON b.symbol = look.unit AND b.sequence <= look.sequence
-    GROUP BY look.look, look.unit
-), value AS (
-    SELECT n.look, b.* FROM newest n JOIN vpin_bucket b ON b.symbol = n.unit AND b.place = n.place
+WITH value AS (
+    SELECT look.look, b.*
+    FROM look JOIN vpin_bucket b ON b.symbol = look.unit AND b.sequence = look.sequence
+    QUALIFY row_number() OVER (PARTITION BY look.look ORDER BY b.place DESC) = 1
 ), history AS (
     SELECT v.look, min(h.sequence) AS first_sequence, count(h.vpin) AS before,
            count(h.vpin) FILTER (h.vpin < v.vpin) AS below,

@@ -15,7 +15,6 @@ from operations.statistics import (
     information_coefficient,
     newey_west,
     robust,
-    sequential,
     theta,
     volatility,
 )
@@ -54,7 +53,6 @@ def test_of_a_row(row):
         bootstrap.mean_block_length,
     ):
         known_or_unknown(function(row))
-    known_or_unknown(sequential.mean_bounds(row, 0.05))
     assert not np.isinf(volatility.ewma_variances(row)).any()
     assert not np.isinf(newey_west.long_run_variances(row, 3))
 

@@ -101,3 +101,11 @@ def test_a_snapshot_goes_through_json_and_remembers_everything():
     assert ids.take("82") == (False, 2)
     assert unchanged.take("a", (1.0, "x", None), 90) == 79
     assert unchanged.span_ns == 89
+
+
+def test_a_screen_names_a_duplicate_though_its_clock_is_right():
+    screen = Screen()
+    assert screen.take("7", AT, AT, AT) == ""
+    assert screen.take("7", AT, AT, AT) == "duplicate"
+    assert screen.take("", AT, AT, AT) == ""  # a feed without identities has none
+    assert screen.take("", AT, AT, AT) == ""
