@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, NamedTuple
 
+from msgspec import Meta
+
 from operations.checks import (
     Episode,
     Limits,
@@ -25,6 +27,7 @@ from operations.clock import NANOSECONDS, rfc3339
 from operations.events.base import Event, doc
 from operations.events.findings import Parameter
 from operations.events.marketdata import Trade, TradePrinted
+from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
 from operations.watchdogs.conditions import CONDITIONS, HOUR_NS, KINDS
 
 NAME = "data_fault"
@@ -35,20 +38,38 @@ class FeedLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a feed is at fault."""
 
     faulty_messages: Annotated[
-        int, doc("Wrong or missing messages among the last ones from which a feed is at fault.")
+        int,
+        Meta(gt=0),
+        doc("Wrong or missing messages among the last ones from which a feed is at fault."),
+        LOOSER_HIGHER,
     ] = 5
     unchanged_trades: Annotated[
-        int, doc("Trades in a row with the price and the size of the one before.")
+        int,
+        Meta(gt=0),
+        doc("Trades in a row with the price and the size of the one before."),
+        LOOSER_HIGHER,
     ] = 250
     unchanged_marks: Annotated[
-        int, doc("Marks in a row that repeat the values of the one before; also settled days.")
+        int,
+        Meta(gt=0),
+        doc("Marks in a row that repeat the values of the one before; also settled days."),
+        LOOSER_HIGHER,
     ] = 5
     unchanged_hours: Annotated[
-        float, doc("Hours for which greeks repeat before they count as stopped.")
+        float,
+        Meta(gt=0),
+        doc("Hours for which greeks repeat before they count as stopped."),
+        LOOSER_HIGHER,
     ] = 20.0
-    silent_days: Annotated[float, doc("Days without a message: longer than a long weekend.")] = 5.0
-    missed_beats: Annotated[float, doc("Intervals of a news feed without a beat.")] = 3.0
-    minimum_messages: Annotated[int, doc("Messages below which nobody calls a feed well.")] = 10
+    silent_days: Annotated[
+        float, Meta(gt=0), doc("Days without a message: longer than a long weekend."), LOOSER_HIGHER
+    ] = 5.0
+    missed_beats: Annotated[
+        float, Meta(gt=0), doc("Intervals of a news feed without a beat."), LOOSER_HIGHER
+    ] = 3.0
+    minimum_messages: Annotated[
+        int, Meta(gt=0), doc("Messages below which nobody calls a feed well."), LOOSER_LOWER
+    ] = 10
 
 
 class Condition(NamedTuple):

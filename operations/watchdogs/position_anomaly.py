@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Annotated, NamedTuple
 
 import numpy as np
+from msgspec import Meta
 
 from operations.checks import (
     EachEvent,
@@ -38,6 +39,7 @@ from operations.events.findings import Parameter
 from operations.events.orders import Order, OrderAmended, OrderSubmitted
 from operations.events.positions import PositionChanged
 from operations.events.strategies import StrategyBaselinePublished
+from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
 from operations.statistics.robust import log_size_sd
 
 NAME = "position_anomaly"
@@ -51,16 +53,29 @@ class SizeLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the size of an order is unusual."""
 
     listed_deviations: Annotated[
-        float, doc("Robust deviations of log size from which an order is listed.")
+        float,
+        Meta(gt=0),
+        doc("Robust deviations of log size from which an order is listed."),
+        LOOSER_HIGHER,
     ] = 2.0
     paged_score: Annotated[
-        float, doc("Robust deviations of log size above typical from which an order is paged.")
+        float,
+        Meta(gt=0),
+        doc("Robust deviations of log size above typical from which an order is paged."),
+        LOOSER_HIGHER,
     ] = 3.5
-    minimum_orders: Annotated[int, doc("Orders before it below which nothing is typical.")] = 10
+    minimum_orders: Annotated[
+        int, Meta(gt=0), doc("Orders before it below which nothing is typical."), LOOSER_HIGHER
+    ] = 10
     smallest_deviation: Annotated[
-        float, doc("Least deviation of log size, for strategies that always send one size.")
+        float,
+        Meta(gt=0),
+        doc("Least deviation of log size, for strategies that always send one size."),
+        LOOSER_HIGHER,
     ] = 0.1
-    calm_orders: Annotated[int, doc("Typical orders in a row after which it is over.")] = 10
+    calm_orders: Annotated[
+        int, Meta(gt=0), doc("Typical orders in a row after which it is over."), LOOSER_LOWER
+    ] = 10
 
 
 class Sent(NamedTuple):

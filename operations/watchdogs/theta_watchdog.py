@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_DOWN, Decimal
 from typing import Annotated, NamedTuple
 
+from msgspec import Meta
+
 from operations.checks import (
     Episode,
     Limits,
@@ -31,6 +33,7 @@ from operations.events.findings import Parameter
 from operations.events.portfolio import NavMarked, NetAssetValue
 from operations.events.positions import Greeks, GreeksMarked
 from operations.events.registry import Instrument, InstrumentDefined
+from operations.settings.catalogue import LOOSER_HIGHER
 from operations.statistics.theta import NetTheta, OptionPosition, ThetaUnit, net_theta
 from operations.watchdogs.option_marks import DAY_NS, GREEKS, OPTIONS, RATES, VALUES, torn
 
@@ -41,11 +44,22 @@ class ThetaLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """When the theta of a fund is too large."""
 
     enter_pct: Annotated[
-        float, doc("Net theta per calendar day from which it is a breach, in percent of NAV.")
+        float,
+        Meta(gt=0),
+        doc("Net theta per calendar day from which it is a breach, in percent of NAV."),
+        LOOSER_HIGHER,
     ] = 0.10
-    exit_pct: Annotated[float, doc("Net theta below which it is over, in percent of NAV.")] = 0.08
+    exit_pct: Annotated[
+        float,
+        Meta(gt=0),
+        doc("Net theta below which it is over, in percent of NAV."),
+        LOOSER_HIGHER,
+    ] = 0.08
     oldest_mark_hours: Annotated[
-        float, doc("Age of greeks, NAV and rates from which they are unknown, in hours.")
+        float,
+        Meta(gt=0),
+        doc("Age of greeks, NAV and rates from which they are unknown, in hours."),
+        LOOSER_HIGHER,
     ] = 96.0
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, NamedTuple
 
+from msgspec import Meta
+
 from operations.checks import (
     Episode,
     Limits,
@@ -30,6 +32,7 @@ from operations.events.base import Event, doc
 from operations.events.findings import Parameter
 from operations.events.marketdata import Trade, TradePrinted
 from operations.events.registry import Instrument, InstrumentDefined
+from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
 from operations.watchdogs.flow import FLOW
 
 NAME = "vpin"
@@ -40,23 +43,41 @@ class VpinLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the flow of an instrument is one-sided."""
 
     high: Annotated[
-        float, doc("VPIN above which it is high where bars say who bought, between 0 and 1.")
+        float,
+        Meta(gt=0),
+        doc("VPIN above which it is high where bars say who bought, between 0 and 1."),
+        LOOSER_HIGHER,
     ] = 0.4
     own_level: Annotated[
         float,
+        Meta(ge=0, le=1),
         doc("Part of its own values that it must be above, as a fraction; 0 means `high` alone."),
+        LOOSER_HIGHER,
     ] = 0.99
     own_margin: Annotated[
-        float, doc("Least distance from its median, in distances from there to its 99 % level.")
+        float,
+        Meta(gt=0),
+        doc("Least distance from its median, in distances from there to its 99 % level."),
+        LOOSER_HIGHER,
     ] = 1.7
     exit_level: Annotated[
-        float, doc("Part of its own values below which it is over, as a fraction.")
+        float,
+        Meta(ge=0, le=1),
+        doc("Part of its own values below which it is over, as a fraction."),
+        LOOSER_HIGHER,
     ] = 0.90
-    minimum_buckets: Annotated[int, doc("Own values before which its level is unknown.")] = 500
+    minimum_buckets: Annotated[
+        int, Meta(gt=0), doc("Own values before which its level is unknown."), LOOSER_HIGHER
+    ] = 500
     throttle_orders_per_minute: Annotated[
-        int, doc("Orders per minute in the instrument while it is one-sided.")
+        int,
+        Meta(gt=0),
+        doc("Orders per minute in the instrument while it is one-sided."),
+        LOOSER_HIGHER,
     ] = 30
-    throttle_seconds: Annotated[int, doc("How long that holds, in seconds.")] = 1800
+    throttle_seconds: Annotated[
+        int, Meta(gt=0), doc("How long that holds, in seconds."), LOOSER_LOWER
+    ] = 1800
 
 
 class Bucket(NamedTuple):
