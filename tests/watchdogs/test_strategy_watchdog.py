@@ -106,6 +106,12 @@ def test_while_observing_the_finding_ends_when_the_sum_is_well_inside_again():
     assert "shadow until a person" in said[0].data.would_have
 
 
+def test_a_shadow_that_was_asked_for_is_not_over_because_profits_come_back():
+    events = [baseline(), *live([*BAD, *([0.01] * 20), *([0.0] * 5)])]
+    said = run(engine(WATCHDOG), stored(events))
+    assert [each for each, _ in spoken(said)] == [RAISED[0], "action.requested"]
+
+
 def test_only_a_person_ends_the_shadow_and_then_only_new_days_count():
     one = engine(WATCHDOG)
     events = [baseline(), *live(BAD)]
