@@ -1,7 +1,7 @@
 """An order system that obeys halts, written from docs/oms-protocol.md and from nothing else.
 
 It imports nothing of the product: what it needs and the document lacks, is a mistake of the
-document. It trades nothing by itself; its gate answers as section 9 says. Actions are left out.
+document. It trades nothing by itself; its gate answers as section 9 says.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
-from oms_client_state import OPS, Obedience, Settings
-from oms_client_wire import Bus, Key, Message, signed_bytes
+from oms_client_actions import Actions
+from oms_client_state import OPS, Obedience, Settings, parse
+from oms_client_wire import Bus, Key, Message, nanoseconds, signed_bytes
 
 NAMESPACE = uuid.UUID("6f1ad0c2-5a3e-5b0c-9d8e-0d6d74732e31")
 HEARD = (
@@ -36,6 +37,7 @@ class Client(Obedience):
         self._run, self._count = uuid.uuid4().hex, 0
         self._outbox: list[tuple[str, bytes, dict[str, str]]] = []
         self._stop = threading.Event()
+        self._actions = Actions()
 
     async def run(self) -> None:
         """Obey until cancelled, on one connection after the other (sections 5, 8 and 10)."""
@@ -169,6 +171,36 @@ class Client(Obedience):
             "looked_at": now(), "rule_version": "1", "mode": "act", "halt_level": "strategy",
         }  # fmt: skip
         self._tell(f"{OPS}.finding.{check}.raised", oms_id, finding, cause)
+
+    # Actions, section 12.
+
+    def denied(self, strategy_id: str, fund_id: str, account_id: str, quantity: Any) -> str:
+        """Return the code of the denial of a new order: of a halt, else of an action."""
+        code = super().denied(strategy_id, fund_id, account_id, quantity)
+        return code or self._actions.against(strategy_id, fund_id, self.bus_time())
+
+    def _fold(self, message: Message, sequence: int | None, at_ns: int) -> None:
+        verbs = {f"{OPS}.action.requested": self._asked, f"{OPS}.command.release_action": self._end}
+        if message.subject not in verbs:
+            super()._fold(message, sequence, at_ns)
+        elif sequence is not None:  # believed only from the stream
+            header = message.header("Mts-Signature")
+            self._judged(message.subject, message.payload, header, at_ns, (message.subject,))
+            verbs[message.subject](parse(message.payload)["data"], at_ns)
+
+    def _asked(self, data: dict[str, Any], _at_ns: int) -> None:
+        oms_id, action_id = self.settings.oms_id, data["action_id"]
+        for answer in self._actions.take(data):
+            key = f"{action_id} {answer['phase']}"
+            if key not in self.memory["acknowledged"]:
+                self.memory["acknowledged"].append(key)
+                self.save()
+                said = {"oms_id": oms_id, "action_id": action_id, **answer}
+                self._tell(f"{OPS}.action.answered.{oms_id}", action_id, said, {})
+
+    def _end(self, data: dict[str, Any], at_ns: int) -> None:
+        if at_ns < nanoseconds(data["expires_at"]):
+            self._actions.release(data["action_id"])
 
     # What is said, section 8.
 

@@ -36,8 +36,8 @@ from operations.service import AuditLog, Status
 from operations.simulation.simulator import simulate
 
 EVENTS = 20_000
-MOST_PARTS = 16  # the supervisor, every worker and three order systems have a port each
-FLOOR_PORT = 12  # from here on those of the order systems
+MOST_PARTS = 24  # the supervisor, every worker and three order systems have a port each
+FLOOR_PORT = 20  # after the ports of the workers
 CATCH_UP_SECONDS = 120
 POLL_SECONDS = 0.1
 STOP_SECONDS = 30

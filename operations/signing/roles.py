@@ -128,9 +128,7 @@ ACTIONS: tuple[Action, ...] = (
         "compliance_officer",
         "admin",
     ),
-    _action(
-        "set a check off or to observe", "set_mode.loosen", "risk_manager", "compliance_officer"
-    ),
+    _action("let a check act no more", "set_mode.loosen", "risk_manager", "compliance_officer"),
     _action(
         "tighten a setting",
         "configure.tighten",

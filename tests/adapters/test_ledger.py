@@ -22,6 +22,8 @@ ALLOWED = {
     },
     "mts_projector": set(),
     "mts_reader": set(),
+    "mts_notifier": set(),
+    "mts_measurer": set(),
 }  # fmt: skip
 
 

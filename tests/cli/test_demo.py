@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from operations.cli import demo
 from operations.config import subprocess_environment
+from operations.simulation.order_flow import OMS_IDS
+from workers import WORKERS
 from workers.servers import running_with
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(280)]
@@ -40,6 +43,10 @@ def assert_nothing_is_left(home: Path) -> None:
         )
 
     assert running_with(belongs) == []
+
+
+def test_order_systems_of_the_demonstration_have_ports_that_no_worker_has():
+    assert len(WORKERS) < demo.FLOOR_PORT <= demo.MOST_PARTS - len(OMS_IDS)
 
 
 def test_the_demonstration_proves_a_log_and_finds_every_change_to_its_copies() -> None:

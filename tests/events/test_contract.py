@@ -89,5 +89,6 @@ def data_of(kind):
 
 def structs(root=Data):
     for struct in root.__subclasses__():
-        yield struct
-        yield from structs(struct)
+        if not struct.__name__.startswith("_"):  # what is read of an event on a fast way
+            yield struct
+            yield from structs(struct)
