@@ -54,9 +54,9 @@ def test_the_demonstration_proves_a_log_and_finds_every_change_to_its_copies() -
     said, _ = process.communicate(timeout=270)
     assert process.returncode == 0, said
     verified = re.search(r"✓ (\d+) entries, chain integrity OK, no gaps", said)
-    # The day and the genesis; the watchdogs write minutes beside them.
+    # The day and the genesis; beside them minutes and what is measured.
     assert verified, said
-    assert 1501 <= int(verified[1]) <= 1501 + 10
+    assert 1501 <= int(verified[1]) <= 1501 + 100
     assert "trading.order.submitted" in said
     assert re.search(
         r"strategy north-trend halted: 3/3 OMS blocking, [\d.]+/[\d.]+/[\d.]+ ms", said
