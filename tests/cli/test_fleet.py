@@ -162,7 +162,7 @@ def test_ctrl_c_stops_a_fleet_in_the_foreground_in_order(fleet: Fleet):
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        eventually_blocking(lambda: fleet.status()["ready"], timeout=60)
+        eventually_blocking(lambda: fleet.status()["ready"], timeout=120)
         process.send_signal(signal.SIGINT)
         said = process.stdout.read()
         assert process.wait(60) == 0
