@@ -251,7 +251,7 @@ class Engine:
         try:
             rows = [watchdog.row(*row) for row in found.rows]
             return watchdog.inspect(rows, look, limits, known)
-        except (ArithmeticError, ValueError, Rejected) as error:
+        except Exception as error:  # noqa: BLE001 (a mistake in one watchdog ends no other)
             return self._failed(watchdog, look, error)
 
     def _failed(self, watchdog: Watchdog, look: Look, error: Exception) -> Verdict:

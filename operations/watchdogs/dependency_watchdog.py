@@ -121,10 +121,10 @@ WITH listed AS (
     FROM listed l
     ASOF LEFT JOIN service_poll p ON p.service = l.service AND p.sequence <= l.seen
 ), firm AS (
-    SELECT look, unit, count(*) AS services, count_if(reds > 0) AS red_services,
+    SELECT look, unit, count(*) AS services, count(*) FILTER (reds > 0) AS red_services,
            coalesce(max(reds), 0) AS most_reds, min(red_since_ns) AS first_red_ns,
            max(red_since_ns) AS last_red_ns, max(polled_ns) AS newest_poll_ns,
-           count_if(criticality = 'critical') AS critical_services,
+           count(*) FILTER (criticality = 'critical') AS critical_services,
            min(registered_ns) AS registered_ns,
            list({{'service': service, 'ns': greatest(coalesce(polled_ns, 0), registered_ns)}}
                 ORDER BY service) AS heard

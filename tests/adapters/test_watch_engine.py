@@ -58,9 +58,10 @@ def engine_at_end(events):
     return one
 
 
-def test_a_watchdog_that_fails_is_unknown_and_ends_no_other():
+@pytest.mark.parametrize("mistake", [lambda: 1 / 0, lambda: None < 1, lambda: [].alpha])
+def test_a_watchdog_that_fails_is_unknown_and_ends_no_other(mistake):
     def breaks(_rows, _look, _limits, _known):
-        return 1 / 0
+        return mistake()
 
     broken = msgspec.structs.replace(WATCHDOG, name="vpin", inspect=breaks)
     one = engine(broken, WATCHDOG)
@@ -69,7 +70,8 @@ def test_a_watchdog_that_fails_is_unknown_and_ends_no_other():
         NAME: 4
     }
     assert one.standings["vpin", "alpha"].state == "unknown"
-    assert "division by zero" in one.problems["vpin"]
+    assert "alpha could not be judged: " in one.problems["vpin"]
+    assert "Error(" in one.problems["vpin"]
 
 
 def test_a_query_that_yields_other_columns_than_the_rows_is_refused_by_name():

@@ -180,6 +180,16 @@ def test_a_service_that_nobody_polls_is_unknown_and_that_is_a_finding_about_who_
     assert found[0].data.title.endswith("1 of 2 services; not polled: b")
 
 
+def test_of_services_that_nobody_ever_polled_none_counts_as_red():
+    firm = Firm("a", "b")
+    for at in (60, 120, 240):
+        firm.minute(at)
+    found = said(firm)
+    assert spoken(found) == [(RAISED, MEASURING)]
+    assert found[0].data.title.endswith("2 of 2 services; nothing is polled")
+    assert standing(firm, "a").state == standing(firm, "b").state == "unknown"
+
+
 @pytest.mark.parametrize(("silent", "expected"), [(180, []), (240, [(RAISED, MEASURING)])])
 def test_silence_is_judged_from_the_time_of_the_stream(silent, expected):
     firm = Firm("a").polls("a", "g", start=60)
