@@ -128,7 +128,8 @@ class Kept:
             judging = judge.for_service(settings, folder / "roster.json")
             funds = watch_parts.named(settings.watch.funds)
             build = partial(watch_parts.parts, settings, self._note_look)
-            watch = Watch(judging, build, stream_created_ns, funds)
+            name = f"{NAME}-{settings.watch.instance}"
+            watch = Watch(judging, build, stream_created_ns, funds, name)
             watch.load(folder)
             self._watch, self._stream_created_ns = watch, stream_created_ns
         return self._watch

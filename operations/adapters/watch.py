@@ -51,14 +51,18 @@ class Watch:
         build: Callable[[], Parts],
         stream_created_ns: int,
         funds: frozenset[str] = frozenset(),
+        name: str = "watchdogs-1",
     ) -> None:
-        """Begin with nothing folded; with `funds`, what belongs to another fund is passed over."""
+        """Begin with nothing folded; with `funds`, what belongs to another fund is passed over.
+
+        `name` is what others know this warehouse by, so that two of them can be told apart.
+        """
         self.waiting: dict[str, Event] = {}  # by event id, in the order of their causes
         self.measures: list[WarehouseMeasured] = []
         self.refused = self.unreadable = self.reached = 0
         self.minute = 0  # the newest that the stream holds, counted since 1970
         self._judge, self._build, self._funds = judge, build, funds
-        self._stream_created_ns = stream_created_ns
+        self._stream_created_ns, self._name = stream_created_ns, name
         self._begin()
 
     def _begin(self) -> None:
@@ -96,17 +100,19 @@ class Watch:
         self._settings.append((sequence, encode(event).decode()))
 
     def _measure(self, at: Stored) -> Iterator[WarehouseMeasured]:
+        of_funds = f" of {', '.join(sorted(self._funds))}" * bool(self._funds)
         for table in self.engine.warehouse.tables:
             rows, digest = self.engine.warehouse.measure(table)
-            about = f"{table.name} {' '.join(sorted(self._funds))}"
+            name = table.name + of_funds  # only those who hold the same funds are compared
+            about = f"{self._name} {name}"
             yield WarehouseMeasured(
                 event_id=derived_id(at.event.event_id, RULE, about, at.sequence),
                 timestamp=at.event.timestamp,
                 subject_id=table.name,
                 causation_id=at.event.event_id,
                 data=WarehouseMeasurement(
-                    warehouse="watchdogs",
-                    table=table.name,
+                    warehouse=self._name,
+                    table=name,
                     high_water_stream_sequence=at.sequence,
                     rows=rows,
                     sha256=digest,

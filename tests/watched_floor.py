@@ -1,0 +1,182 @@
+"""A trading floor that is watched: real processes that measure, judge, halt and tell people."""
+
+import asyncio
+import http.client
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from floor import Floor
+from halting import Firm
+from support import NatsHandle, eventually
+from watched_firm import act
+
+from operations import config
+from operations.adapters import judge, stored, watch_parts, wire
+from operations.adapters.judge import Received
+from operations.adapters.publisher import Publisher
+from operations.adapters.watch import Watch
+from operations.audit.chain import Delivery
+from operations.config import Settings
+from operations.errors import Rejected
+from operations.events import subjects
+from operations.events.actions import ActionRequested
+from operations.events.base import Event
+from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
+from operations.signing import roles
+
+CRASHING = Path(__file__).parent / "workers" / "crash_at.py"
+SECONDS = 60.0
+WORKERS = ("-m", "workers")
+
+
+class WatchedFloor(Floor):
+    """A floor whose other workers are started one by one, each with the settings that it is given.
+
+    Only `oms-1` has to answer.
+    """
+
+    def __init__(self, nats: NatsHandle) -> None:
+        super().__init__(nats)
+        self.firm = Firm(nats, order_systems="oms-1")
+
+    def start(
+        self, worker: str, *crash: object, called: str = "", file: Path | None = None,
+        **sections: Any,
+    ) -> None:  # fmt: skip
+        """Start a worker; `crash` are the arguments by which it kills itself (`crash_at.py`).
+
+        `file` is another program that runs it; `sections` replace settings.
+        """
+        settings = msgspec.structs.replace(self.firm.settings(worker), **sections)
+        program: Sequence[str] = (*WORKERS, worker)
+        if crash:
+            program = (str(file or CRASHING), *map(str, crash), worker)
+        self._start(called or worker, program, variables(settings))
+
+    async def is_ready(self, *names: str) -> None:
+        """Wait until workers say that they have read everything and work."""
+        for name in names:
+            port = int(self._started[name][1]["MTS_HTTP_PORT"])
+            await eventually(
+                lambda port=port: asyncio.to_thread(_answers, port), SECONDS, f"{name} is ready"
+            )
+
+    async def died(self, name: str) -> None:
+        """Wait until a worker has killed itself."""
+        process = self.processes[name]
+        await eventually(lambda: process.poll() is not None, SECONDS, f"{name} dies")
+        assert process.returncode == -signal.SIGKILL, self.log(name)[-2000:]
+
+    @asynccontextmanager
+    async def revived(self, *names: str) -> AsyncIterator[None]:
+        """Start workers again whenever they have killed themselves."""
+
+        async def watch() -> None:
+            while True:
+                for name in names:
+                    code = self.processes[name].poll()
+                    assert code in (None, -signal.SIGKILL), self.log(name)[-2000:]
+                    if code is not None:
+                        self.restart(name)
+                await asyncio.sleep(0.02)  # how often it is looked at
+
+        watching = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+            if not watching.cancelled():
+                watching.result()
+
+    async def publish(self, *events: Event, user: str = "publisher") -> None:
+        """Publish what trading services say."""
+        async with Publisher(self.access(user), actor="test") as publisher:
+            for event in events:
+                await publisher.publish(event, wait=True)
+
+    async def act(self, *checks: str) -> None:
+        """Let watchdogs act that only observe by default."""
+        for check in checks:
+            await act(self.firm, check)
+
+    async def of(self, kind: type[Event], **data: Any) -> list[Any]:
+        """Return the events of a kind that say this, in the order of the stream."""
+        return [
+            each
+            for each in await self.events(kind)
+            if all(getattr(each.data, name) == value for name, value in data.items())
+        ]
+
+    async def said(self, kind: type[Event], count: int = 1, **data: Any) -> list[Any]:
+        """Wait until the stream holds so many events of a kind that say this; returns them."""
+
+        async def there() -> list[Any]:
+            found = await self.of(kind, **data)
+            return found if len(found) >= count else []
+
+        return await eventually(there, SECONDS, f"{count} {kind.__name__} with {data}")
+
+    async def unlike_one_that_never_died(self) -> dict[str, list[str]]:
+        """Compare what watchdogs said with what a fold of the same stream in one go says.
+
+        Returns the ids that are missing, that are there more than once, and that nothing causes.
+        """
+        judging = judge.for_service(self.firm.base, self.home / "whole" / "roster.json")
+        settings = self.firm.settings("watchdogs")
+        watch = Watch(judging, lambda: watch_parts.parts(settings), 1)
+        due: set[str] = set()
+        async with wire.connection(self.admin, "whole") as client:
+            messages = [each async for each in stored.following(client, "MTS", "mts.v1.>", 1)]
+        for message in messages:
+            watch.take([_delivery(message)])
+            due |= watch.waiting.keys()
+        found = Counter(filter(None, map(_said_by_watchdogs, messages)))
+        return {
+            "missing": sorted(due - found.keys()),
+            "repeated": sorted(each for each, count in found.items() if count > 1),
+            "causeless": sorted(found.keys() - due),
+        }
+
+
+ALL_ALIKE: dict[str, list[str]] = {"missing": [], "repeated": [], "causeless": []}
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """Return settings as the environment of a process."""
+    found = {}
+    for setting in config.catalogue():
+        section = getattr(settings, setting.section) if setting.section else settings
+        found[setting.variable] = str(getattr(section, setting.name))
+    return found
+
+
+def _delivery(message: Received) -> Delivery:
+    """Return a stored message as a consumer delivers it."""
+    place = f"$JS.ACK.MTS.whole.1.{message.sequence}.{message.sequence}.{message.at_ns}.0"
+    return message.subject.encode(), place.encode(), message.headers, message.payload
+
+
+def _said_by_watchdogs(message: Received) -> str | None:
+    try:
+        event = subjects.decode(message.subject, message.payload)
+    except Rejected:
+        return None
+    watched = isinstance(event, ActionRequested)
+    if isinstance(event, FindingRaised | FindingUpdated | FindingCleared):
+        watched = event.data.check in roles.WATCHDOG_CHECKS
+    return event.event_id if watched else None
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    finally:
+        connection.close()
