@@ -29,9 +29,10 @@ from operations.events.registry import (
     Strategy,
     StrategyRegistered,
 )
-from operations.notifications.decision import Told, decide, is_settled
+from operations.notifications.decision import decide, is_settled
 from operations.notifications.episodes import Episodes, Stored
 from operations.notifications.rules import Channel, Rules, inhibitions_of
+from operations.notifications.told import Told
 
 START_NS = parse_rfc3339("2026-11-20T16:00:00Z")  # a Friday, 11 in the morning in New York
 SECOND = NANOSECONDS
@@ -64,7 +65,7 @@ class Office:
     def __init__(self, rules=RULES):
         self.rules = rules
         self.episodes = Episodes()
-        self.told = Told(threads={}, alone_ns={}, digest_ns={})
+        self.told = Told()
         self.now_ns = START_NS
         self.sent = []  # every decision that sent something
         self.verdicts = []
@@ -84,22 +85,14 @@ class Office:
         """Decide; return channel, action and reason of what is sent now."""
         decisions, self.verdicts = decide(self.episodes, self.told, self.rules, self.now_ns)
         for each in decisions:
-            self.told.threads[each.thread.key] = each.thread
-            name = each.thread.channel
-            if each.reason == "digest":
-                self.told.digest_ns[name] = self.now_ns
-            elif each.action == "raise":
-                self.told.alone_ns[name] = (*self.told.alone_ns.get(name, ()), self.now_ns)
+            self.told.note(each.thread, each.reason, self.now_ns)
         settled = [
             each.id
             for each in self.episodes.by_id.values()
             if is_settled(each, self.verdicts, self.episodes, self.rules, self.now_ns)
         ]
         self.episodes.forget(settled)
-        left = {each.name for each in self.episodes.by_id.values()}
-        for key, thread in list(self.told.threads.items()):
-            if thread.closed and not left & set(thread.episodes):
-                del self.told.threads[key]
+        self.told.forget({each.name for each in self.episodes.by_id.values()})
         made = [each for each in decisions if each.action]
         self.sent += made
         return [(each.thread.channel, each.action, each.reason) for each in made]

@@ -10,11 +10,12 @@ from operations.adapters.alert_watch import AlertWatch
 from operations.adapters.outbox import Outbox, Progress, Round
 from operations.adapters.steps import Step, onward
 from operations.events.base import derived_id
-from operations.notifications.decision import Decision, Told, decide, is_settled
+from operations.notifications.decision import decide, is_settled
 from operations.notifications.episode import OWN, Episode
 from operations.notifications.episodes import Episodes
 from operations.notifications.message import message_of
 from operations.notifications.rules import Rules
+from operations.notifications.told import Told
 
 NATS, CHANNEL = "nats", "notifications"  # what the worker finds itself, and their runbooks
 
@@ -29,7 +30,7 @@ class Desk:
         self._rules = rules
         self._runbooks = runbooks
         self._own: dict[str, Episode] = {}
-        self._told = Told(threads={}, alone_ns={}, digest_ns={})
+        self._told = Told()
         self._progress = Progress(0, 0)
         self._created_ns = 0
 
@@ -118,7 +119,8 @@ class Desk:
             )
         )
         at("committed")
-        self._remember(decisions, now_ns)
+        for each in decisions:
+            self._told.note(each.thread, each.reason, now_ns, now_ns - self._rules.burst_ns)
         self._forget(episodes, settled)
         return len(decisions)
 
@@ -139,27 +141,11 @@ class Desk:
         ]
         return min(waiting, default=self.watch.reached)
 
-    def _remember(self, decisions: list[Decision], now_ns: int) -> None:
-        since = now_ns - self._rules.burst_ns
-        told = self._told
-        for each in decisions:
-            channel = each.thread.channel
-            told.threads[each.thread.key] = each.thread
-            if each.reason == "digest":
-                told.digest_ns[channel] = now_ns
-            elif each.action == "raise":
-                lately = [at for at in told.alone_ns.get(channel, ()) if at > since]
-                told.alone_ns[channel] = (*lately, now_ns)
-
     def _forget(self, episodes: Episodes, settled: list[str]) -> None:
         """Drop what is over and said, and the threads about nothing else."""
         episodes.forget(settled)
         for each in settled:
             self._own.pop(each, None)
         self._box.forget(settled)
-        if not self.ready:
-            return
-        left = {each.name for each in episodes.by_id.values()}
-        for key, thread in list(self._told.threads.items()):
-            if thread.closed and not left & set(thread.episodes):
-                del self._told.threads[key]
+        if self.ready:
+            self._told.forget({each.name for each in episodes.by_id.values()})

@@ -17,10 +17,11 @@ from operations.adapters.channels.sender import Undelivered
 from operations.clock import NANOSECONDS
 from operations.config import Postgres
 from operations.errors import Retryable
-from operations.notifications.decision import Decision, Thread, Told, Verdict
+from operations.notifications.decision import Decision, Verdict
 from operations.notifications.episode import OWN, Episode
 from operations.notifications.message import Message
 from operations.notifications.silences import Silence
+from operations.notifications.told import Thread, Told
 
 NAME = "notifications"
 LOCK = "mts-notifications"
@@ -112,15 +113,10 @@ class Outbox:
                 "ORDER BY place",
                 since_ns,
             )
-        alone: dict[str, tuple[int, ...]] = {}
-        digest: dict[str, int] = {}
+        told = Told(threads={each.key: each for each in threads})
         for row in recent:
-            if row["reason"] == "digest":
-                digest[row["channel"]] = row["created_ns"]
-            elif row["reason"] in ("first_message", "over_before_told"):
-                before = alone.get(row["channel"], ())
-                alone[row["channel"]] = (*before, row["created_ns"])
-        return Told(threads={each.key: each for each in threads}, alone_ns=alone, digest_ns=digest)
+            told.count(row["channel"], row["reason"], row["created_ns"])
+        return told
 
     async def unsent(self) -> frozenset[str]:
         """Return the keys of threads whose last message waits to be sent."""

@@ -1,25 +1,25 @@
 """What each channel has to be told now, and why; the main path is the list STAGES.
 
 Everything is compared with what a channel was told (its threads), so asking again changes nothing
-and a worker that died goes on where it was. A thread is one conversation about one episode, or
-about the several of a digest. Each answer, also the answer not to tell, has a named reason.
+and a worker that died goes on where it was. Each answer, also the answer not to tell, has a named
+reason.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from operations.events.base import derived_id
 from operations.notifications.episode import HALT, OWN, RANK, Episode
 from operations.notifications.episodes import Episodes
 from operations.notifications.rules import Channel, Rules
+from operations.notifications.told import Thread, Told
 
 Action = Literal["raise", "update", "page_again", "acknowledge", "end"]
 Reason = Literal[
     # told
-    "first_message", "digest", "severity_rose", "unacknowledged", "acknowledged", "over",
+    "first_message", "opening", "digest", "severity_rose", "unacknowledged", "acknowledged", "over",
     "over_before_told",
     # not told, for good
     "told_already", "about_itself", "not_routed", "below_severity", "observing", "exercise",
@@ -27,19 +27,6 @@ Reason = Literal[
     # not told yet
     "silenced", "maintenance", "outside_session", "explained", "awaits_halt", "too_many",
 ]  # fmt: skip
-
-
-class Thread(Struct, frozen=True, kw_only=True):
-    """What a channel was told. `episodes` are names of beginnings, `paged_ns` when it last rang."""
-
-    key: str
-    channel: str
-    episodes: tuple[str, ...]
-    severity: str
-    pages: int = 1
-    paged_ns: int = 0
-    acknowledged: bool = False
-    closed: bool = False
 
 
 class Decision(NamedTuple):
@@ -62,18 +49,6 @@ class Verdict(NamedTuple):
     episode: str
     channel: str
     reason: Reason
-
-
-class Told(Struct, frozen=True, kw_only=True):
-    """What was told before: threads by key, and when each channel was told alone and by digest.
-
-    Times in ns. `unsent` are the keys of threads whose last message waits to be sent.
-    """
-
-    threads: dict[str, Thread]
-    alone_ns: dict[str, tuple[int, ...]]
-    digest_ns: dict[str, int]
-    unsent: frozenset[str] = frozenset()
 
 
 class View(NamedTuple):
@@ -129,6 +104,12 @@ def _outside_session(view: View, episode: Episode) -> Reason | None:
     if episode.severity == "critical" or not view.channel.pages:
         return None
     return "outside_session" if view.episodes.is_closed(episode, view.now_ns) else None
+
+
+def _came_outside_session(view: View, episode: Episode) -> bool:
+    """Whether it was kept for the opening that is over now."""
+    kept = view.channel.pages and episode.severity != "critical"
+    return kept and view.episodes.is_closed(episode, episode.raised_ns)
 
 
 def _explained(view: View, episode: Episode) -> Reason | None:
@@ -195,8 +176,8 @@ def is_settled(
 ) -> bool:
     """Whether nobody will be told more of an episode, so that it may be forgotten.
 
-    A cause is kept for its effects that come late, and an effect until its cause, which lists it,
-    is over.
+    A cause is kept for its effects that come late, an effect until its cause, which lists it, is
+    over, and what came outside the session until a pager was told at the opening.
     """
     if episode.open:
         return False
@@ -206,7 +187,7 @@ def is_settled(
     if "explained" in reasons:
         causes = (each for each in episodes.by_id.values() if each.open)
         return not any(rules.explains(each, episode) for each in causes)
-    return "too_many" not in reasons
+    return not reasons & {"too_many", "outside_session"}
 
 
 def _followed(view: View, thread: Thread, *, waits: bool) -> Iterator[Decision]:
@@ -257,7 +238,10 @@ def _is_unattended(episode: Episode) -> bool:
 
 
 def _begun(view: View, told: Told) -> tuple[list[Decision], list[Verdict]]:
-    """Return the conversations that begin now: a few alone, the rest of a storm as a digest."""
+    """Return the conversations that begin now.
+
+    One about what came while the market was closed, a few alone, the rest of a storm as a digest.
+    """
     verdicts: list[Verdict] = []
     ready: list[Episode] = []
     for episode in sorted(view.episodes.by_id.values(), key=_urgency(view.rules)):
@@ -270,18 +254,18 @@ def _begun(view: View, told: Told) -> tuple[list[Decision], list[Verdict]]:
             view = view._replace(known=view.known | {episode.name})
         else:
             verdicts.append(Verdict(episode.id, view.channel.name, reason))
-    alone, rest = _divided(view, ready, told)
-    decisions = [_alone(view, each) for each in alone]
-    last_digest_ns = told.digest_ns.get(view.channel.name, 0)
-    if rest and view.now_ns >= last_digest_ns + view.rules.digest_ns:
-        decisions.append(_digest(view, rest))
-        rest = []
+    kept = [each for each in ready if _came_outside_session(view, each)]
+    decisions = [_together(view, kept, "opening")] if kept else []
+    alone, rest = _divided(view, [each for each in ready if each not in kept], told)
+    decisions += [_alone(view, each) for each in alone]
+    now, later = _urgent(view, rest, told)
+    decisions += [_together(view, now, "digest")] if now else []
     verdicts += [
         Verdict(each.id, view.channel.name, decision.reason)
         for decision in decisions
         for each in decision.episodes
     ]
-    verdicts += [Verdict(each.id, view.channel.name, "too_many") for each in rest]
+    verdicts += [Verdict(each.id, view.channel.name, "too_many") for each in later]
     return decisions, verdicts
 
 
@@ -290,7 +274,9 @@ def _held(view: View, episode: Episode) -> Reason | None:
     for stage in STAGES:
         if reason := stage(view, episode):
             return reason
-    return "over_before_told" if view.channel.pages and not episode.open else None
+    if episode.open or not view.channel.pages or _came_outside_session(view, episode):
+        return None
+    return "over_before_told"
 
 
 def _urgency(rules: Rules) -> Callable[[Episode], tuple[bool, bool, int, int]]:
@@ -315,6 +301,20 @@ def _divided(view: View, ready: list[Episode], told: Told) -> tuple[list[Episode
     return ready[:room], ready[room:]
 
 
+def _urgent(view: View, rest: list[Episode], told: Told) -> tuple[list[Episode], list[Episode]]:
+    """Return what of the rest goes into a digest now, and what waits for the next one.
+
+    Digests keep a distance. What is critical does not wait for it, only for the channel itself: as
+    long as it has not taken what came before, another message would not come sooner.
+    """
+    name = view.channel.name
+    if view.now_ns >= told.digest_ns.get(name, 0) + view.rules.digest_ns:
+        return rest, []
+    behind = any(told.threads[key].channel == name for key in told.unsent & told.threads.keys())
+    now = [each for each in rest if each.severity == "critical" and not behind]
+    return now, [each for each in rest if each not in now]
+
+
 def _alone(view: View, episode: Episode) -> Decision:
     reason: Reason = "first_message" if episode.open else "over_before_told"
     thread = Thread(
@@ -328,7 +328,7 @@ def _alone(view: View, episode: Episode) -> Decision:
     return Decision("raise", reason, thread, (episode,), _explained_by(view, (episode,)))
 
 
-def _digest(view: View, episodes: list[Episode]) -> Decision:
+def _together(view: View, episodes: list[Episode], reason: Reason) -> Decision:
     worst = max(episodes, key=lambda each: RANK[each.severity])
     names = tuple(each.name for each in episodes)
     thread = Thread(
@@ -340,7 +340,7 @@ def _digest(view: View, episodes: list[Episode]) -> Decision:
         closed=not any(each.open for each in episodes),
     )
     told = tuple(episodes)
-    return Decision("raise", "digest", thread, told, _explained_by(view, told))
+    return Decision("raise", reason, thread, told, _explained_by(view, told))
 
 
 def _explained_by(view: View, causes: tuple[Episode, ...]) -> tuple[Episode, ...]:

@@ -7,7 +7,7 @@ from operations.events.base import derived_id
 from operations.notifications.decision import Action, Decision
 from operations.notifications.episode import HALT, Episode
 
-LISTED = 20  # episodes that a message names; the others are counted
+LISTED = 200  # episodes that a message names; the others are counted
 TITLE_LENGTH = 300
 HEADS: dict[Action, str] = {
     "raise": "",
@@ -49,7 +49,7 @@ def message_of(decision: Decision, action: Action, runbooks: str, now_ns: int) -
     thread, episodes = decision.thread, decision.episodes
     shown = episodes or ()
     if len(thread.episodes) > 1:
-        headline, lines = _several(shown, len(thread.episodes))
+        headline, lines = _several(decision)
     elif shown:
         headline, lines = _headline(shown[0]), _lines(shown[0], runbooks)
     else:
@@ -103,17 +103,24 @@ def page_of(check: str) -> str:
     return PAGES.get(check) or ("order_system" if check.startswith("oms_") else check)
 
 
-def _several(episodes: tuple[Episode, ...], count: int) -> tuple[str, list[str]]:
+def _several(decision: Decision) -> tuple[str, list[str]]:
+    episodes, count = decision.episodes, len(decision.thread.episodes)
     over = count - sum(each.open for each in episodes)
     gone = f", {over} of them over" if over else ""
-    return f"{count} alerts at once{gone}; mts alerts list", _list(episodes)
+    when = "while the market was closed" if decision.reason == "opening" else "at once"
+    return f"{count} alerts {when}{gone}; mts alerts list", _list(episodes)
 
 
 def _list(episodes: tuple[Episode, ...]) -> list[str]:
-    lines = [f"- [{each.severity}] {_headline(each)} ({each.id})" for each in episodes[:LISTED]]
+    lines = [_line(each) for each in episodes[:LISTED]]
     if len(episodes) > LISTED:
         lines.append(f"- and {len(episodes) - LISTED} more: mts alerts list")
     return lines
+
+
+def _line(episode: Episode) -> str:
+    over = "" if episode.open else "over: "
+    return f"- [{episode.severity}] {over}{_headline(episode)} ({episode.id})"
 
 
 def _one_line(text: str) -> str:

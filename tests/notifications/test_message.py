@@ -1,9 +1,9 @@
 """Does a message say what is the matter, what to read and what to type, in safe words?"""
 
 import pytest
-from alert_cases import START_NS, Office, finding, halt, updated
+from alert_cases import START_NS, Office, cleared, finding, halt, registered, updated
 
-from operations.clock import rfc3339
+from operations.clock import parse_rfc3339, rfc3339
 from operations.notifications.message import message_of, page_of
 
 pytestmark = pytest.mark.unit
@@ -81,11 +81,36 @@ def test_a_text_of_anybody_cannot_add_lines_or_move_a_terminal():
 def test_a_digest_counts_and_names_and_stops_naming():
     office = Office()
     office.hear(*(finding(episode=f"e-{number}") for number in range(40)))
-    digest = next(each for each in office.sent if each.reason == "digest")
-    made = said(digest)
-    assert made.headline == "[critical] 35 alerts at once; mts alerts list"
-    assert len(made.lines) == 21
-    assert made.lines[-1] == "- and 15 more: mts alerts list"
+    office.hear(*(finding(episode=f"f-{number}") for number in range(240)))
+    first, second = (
+        said(each)
+        for each in office.sent
+        if (each.reason, each.thread.channel) == ("digest", "pagerduty")
+    )
+    assert first.headline == "[critical] 35 alerts at once; mts alerts list"
+    named = {line.partition("(")[2].rstrip(")") for line in first.lines}
+    told_alone = {each.episodes[0].id for each in office.sent if each.reason == "first_message"}
+    assert named | told_alone == {f"e-{number}" for number in range(40)}
+    assert len(second.lines) == 201
+    assert second.lines[-1] == "- and 40 more: mts alerts list"
+
+
+def test_what_came_while_the_market_was_closed_says_so_and_what_of_it_is_over():
+    office = Office()
+    office.now_ns = parse_rfc3339("2026-11-20T22:00:00Z")
+    office.hear(*registered())
+    for name in ("e-1", "e-2"):
+        office.hear(finding(episode=name, severity="warning", fund_id="alpha"))
+    office.hear(cleared("e-1"))
+    office.pass_(parse_rfc3339("2026-11-23T14:30:00Z") - office.now_ns)
+    made = said(next(each for each in office.sent if each.reason == "opening"))
+    assert made.headline == (
+        "[warning] 2 alerts while the market was closed, 1 of them over; mts alerts list"
+    )
+    assert made.lines == (
+        "- [warning] over: e-1 is the matter (e-1)",
+        "- [warning] e-2 is the matter (e-2)",
+    )
 
 
 def test_a_halt_names_its_own_page():

@@ -11,6 +11,8 @@ from operations.adapters import credentials
 from operations.errors import Retryable
 from operations.notifications.message import REPEATED, Message
 
+ROOM = 50  # for the words that say what is missing
+
 
 class Undelivered(Retryable):
     """The channel did not take the message for now.
@@ -34,8 +36,8 @@ class Outgoing(NamedTuple):
     @property
     def text(self) -> str:
         """The message as plain text, for channels that cannot recognise a second copy."""
-        text = self.message.text
-        return f"{text}\n{REPEATED}" if self.repeated else text
+        message = self.message
+        return "\n".join((message.headline, *[REPEATED] * self.repeated, *message.lines))
 
 
 class Sender(Protocol):
@@ -55,4 +57,8 @@ def secret(value: str, file: str) -> str:
 
 def cut(text: str, longest: int) -> str:
     """Return a text of at most so many characters; what is missing is said."""
-    return text if len(text) <= longest else text[: longest - 14] + "\n... (shorter)"
+    if len(text) <= longest:
+        return text
+    kept = text[: longest - ROOM]
+    missing = text.count("\n") - kept.count("\n")
+    return f"{kept}\n... (shorter by {missing} lines: mts alerts list)"

@@ -151,11 +151,12 @@ async def test_a_channel_that_cannot_recognise_a_copy_is_told_that_it_may_be_one
 
 @pytest.mark.parametrize("name", ["telegram", "slack", "notion"])
 async def test_a_text_that_is_too_long_is_cut_and_says_so(receiver, name):
-    message = replace(MESSAGE, lines=("x" * 9000,))
-    await senders(receiver.url)[name].send(Outgoing(message, repeated=False))
+    message = replace(MESSAGE, lines=("x" * 9000, "y", "z"))
+    await senders(receiver.url)[name].send(Outgoing(message, repeated=True))
     body = receiver.requests[0].body.decode()
     assert len(body) < 5000
-    assert "(shorter)" in body
+    assert "(shorter by 2 lines: mts alerts list)" in body
+    assert REPEATED in body
 
 
 @pytest.mark.parametrize("name", WEB)
