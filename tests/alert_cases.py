@@ -114,6 +114,11 @@ class Office:
         ]
 
 
+def first(channel):
+    """What `look` returns of a first message."""
+    return (channel, "raise", "first_message")
+
+
 def with_rules(**changes):
     return replace(RULES, **changes)
 
