@@ -194,7 +194,7 @@ class Firm:
         for number in range(4):
             data = Greeks(
                 symbol=f"N{number}C", quantity=Decimal(10), currency="USD", marked_at=at,
-                theta_per_day=Decimal("-0.05"), implied_volatility=0.3,
+                theta_per_day=Decimal("-0.05"), implied_volatility=self._draw.gauss(0.3, 0.01),
             )  # fmt: skip
             yield self._event(
                 GreeksMarked, at_ns, f"N{number}C", data, fund_id="f0", account_id="a0"
