@@ -14,6 +14,7 @@ from operations.adapters.database_watch import DatabaseWatch
 from operations.adapters.follower import Follower
 from operations.adapters.measure_orders import MeasureOrders
 from operations.adapters.polling import Polling
+from operations.adapters.steps import Step, onward
 from operations.clock import now_ns
 from operations.measuring import Allowed
 from workers.runtime import WORKER, Runtime, first_of
@@ -22,7 +23,7 @@ NAME = accounts.MEASURE
 SHOW_SECONDS = 0.5
 
 
-async def run(runtime: Runtime) -> None:
+async def run(runtime: Runtime, at: Step = onward) -> None:
     """Measure until the process is asked to stop."""
     settings = runtime.settings
     allowed = Allowed(settings.measure.allowed)
@@ -33,8 +34,8 @@ async def run(runtime: Runtime) -> None:
     ):
         heard = MeasureOrders(judging)
         follower = Follower(client, settings.nats.stream, NAME)
-        polling = Polling(allowed, publisher.confirm)
-        database = DatabaseWatch(settings, publisher.confirm)
+        polling = Polling(allowed, publisher.confirm, at)
+        database = DatabaseWatch(settings, publisher.confirm, at)
         while not (runtime.stopping.is_set() or await follower.at_end()):
             await _read(follower, heard)
             detail = f"reading what the stream orders; {follower.problem}"

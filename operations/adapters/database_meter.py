@@ -33,7 +33,7 @@ STATEMENT = """
     ORDER BY query_start LIMIT 1
 """
 # Postgres documentation, "Updating planner statistics" and autovacuum_vacuum_max_threshold (18).
-TABLES = """
+DUE = """
     WITH options AS (
         SELECT c.oid, c.reltuples, s.*,
                (SELECT option_value FROM pg_options_to_table(c.reloptions)
@@ -52,14 +52,26 @@ TABLES = """
                    own_most, current_setting('autovacuum_vacuum_max_threshold', true)::float8, -1
                ) AS most
         FROM options
+    ), measured AS (
+        SELECT *, greatest(last_vacuum, last_autovacuum) AS vacuumed,
+               CASE WHEN most < 0 THEN formula ELSE least(formula, most) END::bigint AS due
+        FROM due
     )
-    SELECT name, n_live_tup, n_dead_tup, pg_total_relation_size(relid) AS bytes,
-           (extract(epoch FROM greatest(last_vacuum, last_autovacuum)) * 1000000)::bigint AS vacuum,
-           CASE WHEN most < 0 THEN formula ELSE least(formula, most) END::bigint AS due
-    FROM due
+"""
+TABLES = f"""
+    {DUE}
+    SELECT name, n_live_tup, n_dead_tup, pg_total_relation_size(relid) AS bytes, due,
+           (extract(epoch FROM vacuumed) * 1000000)::bigint AS vacuum
+    FROM measured
     WHERE n_tup_upd + n_tup_del + n_dead_tup > 0 OR name = ANY($1)
     ORDER BY n_dead_tup DESC, name LIMIT $2
-"""
+"""  # noqa: S608 (our own constant)
+NEED = f"""
+    {DUE}
+    SELECT n_dead_tup, due, vacuumed::text,
+           EXISTS (SELECT FROM pg_stat_progress_vacuum p WHERE p.relid = measured.relid) AS running
+    FROM measured WHERE name = $1
+"""  # noqa: S608 (our own constant)
 COUNTS = """
     SELECT (SELECT size FROM audit.head WHERE origin = $1) AS log,
            coalesce((SELECT size FROM audit.projection WHERE name = 'event'), 0) AS model
@@ -218,7 +230,7 @@ async def _check(connected: Connection, schema: str) -> tuple[int | None, str | 
 
 
 class Vacuumed(NamedTuple):
-    """What came of a vacuum."""
+    """What came of a vacuum; `statement` is empty when there was no need to run any."""
 
     statement: str
     seconds: float
@@ -226,32 +238,54 @@ class Vacuumed(NamedTuple):
 
     @property
     def done(self) -> bool:
-        """Whether it succeeded."""
-        return self.reason is None
+        """Whether the table needs no vacuum now."""
+        return self.reason is None or not self.statement
 
 
-async def vacuum(settings: Postgres, table: str) -> Vacuumed:
-    """Run VACUUM (ANALYZE) on one of the tables that may be vacuumed, on a connection of its own.
+async def vacuum(settings: Postgres, table: str) -> Vacuumed | None:
+    """Vacuum one of the tables that may be vacuumed if it still needs that; None while one runs.
 
-    Never VACUUM FULL and never in a transaction. What the server skips it only warns about, so
-    a warning is a failure here. Raises Retryable when the database does not answer.
+    The target is absolute: no more dead rows than autovacuum itself would leave. So whoever asks
+    twice, or died before it could say that it was done, gets no second vacuum without need, and one
+    that went on in the server after we died is waited for. Raises Retryable when the database does
+    not answer.
     """
     assert table in VACUUMED
-    statement = f"VACUUM (ANALYZE) {table}"
-    warnings: list[str] = []
     began_ns = monotonic_ns()
     async with connection(settings, "measure-vacuum") as connected:
-        connected.add_log_listener(lambda _, message: warnings.append(str(message)))
         await connected.execute(f"SET lock_timeout = '{LOCK_SECONDS:.0f}s'")
         await connected.execute(f"SET statement_timeout = '{VACUUM_SECONDS:.0f}s'")
-        try:
-            await connected.execute(statement)
-        except (
-            asyncpg.QueryCanceledError,
-            asyncpg.LockNotAvailableError,
-            asyncpg.InsufficientPrivilegeError,
-        ) as error:
-            warnings.append(str(error))
-        await asyncio.sleep(0)  # the listener is called in the next turn of the loop
-    seconds = (monotonic_ns() - began_ns) / NANOSECONDS
-    return Vacuumed(statement, seconds, "; ".join(warnings) or None)
+        need = await connected.fetchrow(NEED, table)
+        if need is not None and need["running"]:
+            return None
+        if need is not None and need["n_dead_tup"] <= need["due"]:
+            counts = f"{need['n_dead_tup']} dead rows; autovacuum comes beyond {need['due']}"
+            last = f"last vacuumed at {need['vacuumed'] or 'no known time'}"
+            return Vacuumed("", _seconds_since(began_ns), f"not needed any more: {counts}, {last}")
+        statement = f"VACUUM (ANALYZE) {table}"
+        reason = await _run(connected, statement)
+    return Vacuumed(statement, _seconds_since(began_ns), reason)
+
+
+async def _run(connected: Connection, statement: str) -> str | None:
+    """Run a VACUUM; return why it failed, if it did.
+
+    Never VACUUM FULL and never in a transaction. What the server skips it only warns about, so a
+    warning is a failure here.
+    """
+    warnings: list[str] = []
+    connected.add_log_listener(lambda _, message: warnings.append(str(message)))
+    try:
+        await connected.execute(statement)
+    except (
+        asyncpg.QueryCanceledError,
+        asyncpg.LockNotAvailableError,
+        asyncpg.InsufficientPrivilegeError,
+    ) as error:
+        warnings.append(str(error))
+    await asyncio.sleep(0)  # the listener is called in the next turn of the loop
+    return "; ".join(warnings) or None
+
+
+def _seconds_since(began_ns: int) -> float:
+    return (monotonic_ns() - began_ns) / NANOSECONDS

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from operations.adapters import ledger
 from operations.adapters.database_meter import Meter, vacuum
+from operations.adapters.steps import Step, onward
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.config import Settings
 from operations.errors import Retryable
@@ -21,16 +22,17 @@ Say = Callable[[Event], Awaitable[object]]
 INDEXES_NS = 86_400 * NANOSECONDS
 IDLE_SECONDS = 0.5
 AGAIN_SECONDS = 30.0  # before a vacuum that the database could not answer is tried again
+RUNNING_SECONDS = 2.0  # before it is looked again whether a vacuum that runs is over
 
 
 class DatabaseWatch:
     """`problem` says why nothing is measured, `lacking` what cannot be measured here."""
 
-    def __init__(self, settings: Settings, say: Say) -> None:
+    def __init__(self, settings: Settings, say: Say, at: Step = onward) -> None:
         self.problem = "not measured yet"
         self.lacking: tuple[str, ...] = ()
         self.measured = self.vacuums = 0
-        self._settings, self._say = settings, say
+        self._settings, self._say, self._at = settings, say, at
         self._meter = Meter(settings.postgres.database, settings.audit.origin)
         self._notable = False
         self._indexes_ns = 0
@@ -88,7 +90,9 @@ class DatabaseWatch:
         self._notable = notable
 
     async def _measured(self, data: DatabaseMeasurement) -> None:
+        self._at("measured")
         await self._say(DatabaseMeasured(subject_id=data.table or data.database, data=data))
+        self._at("measurement said")
         self.measured += 1
 
     async def maintain(self, wanted: Mapping[str, Wanted]) -> None:
@@ -106,6 +110,10 @@ class DatabaseWatch:
             self.problem = str(error)
             await asyncio.sleep(AGAIN_SECONDS)
             return
+        if result is None:
+            await asyncio.sleep(RUNNING_SECONDS)
+            return
+        self._at("vacuumed")
         data = Maintenance(
             database=self._settings.postgres.database,
             table=order.table,
@@ -115,7 +123,7 @@ class DatabaseWatch:
             seconds=round(result.seconds, 3),
             reason=result.reason,
         )
-        self.vacuums += result.done
+        self.vacuums += result.done and bool(result.statement)
         await self._say(
             DatabaseMaintained(
                 subject_id=order.table,
@@ -124,3 +132,4 @@ class DatabaseWatch:
                 data=data,
             )
         )
+        self._at("vacuum said")

@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 
 from operations.adapters.health_poll import Answer, ask
+from operations.adapters.steps import Step, onward
 from operations.clock import now_ns, rfc3339
 from operations.events.operations import Poll, ServicePolled
 from operations.events.registry import Service
@@ -17,11 +18,11 @@ Say = Callable[[ServicePolled], Awaitable[object]]
 class Polling:
     """One task for each service. `refused` says which may not be fetched, and why."""
 
-    def __init__(self, allowed: Allowed, say: Say) -> None:
+    def __init__(self, allowed: Allowed, say: Say, at: Step = onward) -> None:
         self.refused: dict[str, str] = {}
         self.red: set[str] = set()
         self.polls = 0
-        self._allowed, self._say = allowed, say
+        self._allowed, self._say, self._at = allowed, say, at
         self._tasks: dict[str, tuple[Service, asyncio.Task[None]]] = {}
 
     async def run(self, services: Mapping[str, Service]) -> None:
@@ -62,8 +63,10 @@ class Polling:
             polled_ns = now_ns()
             course, said = course.after(healthy=answer.healthy, now_ns=polled_ns)
             (self.red.discard if answer.healthy else self.red.add)(service.name)
+            self._at("polled")
             if said:
                 await self._say(_event(service, answer, course, polled_ns))
+                self._at("poll said")
             await asyncio.sleep(pause_seconds(service, course.reds, random.random()))  # noqa: S311 (jitter)
 
 

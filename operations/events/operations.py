@@ -110,10 +110,10 @@ class Maintenance(Data, frozen=True, kw_only=True):
     database: Annotated[Token, doc("Database.")]
     table: Annotated[str, doc("Table with its schema.")]
     episode: Annotated[Id, doc("Episode of findings that asked for it.")]
-    statement: Annotated[str, doc("What was run.")]
-    done: Annotated[bool, doc("Whether it succeeded.")]
+    statement: Annotated[str, doc("What was run; empty when there was no need any more.")]
+    done: Annotated[bool, doc("Whether the table needs no vacuum now.")]
     seconds: Annotated[float, doc("How long it took, in seconds.")]
-    reason: Annotated[str | None, doc("Why it did not succeed.")] = None
+    reason: Annotated[str | None, doc("Why it did not succeed, or was not needed.")] = None
 
 
 class DatabaseMaintained(Event, frozen=True, kw_only=True):

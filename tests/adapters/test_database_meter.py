@@ -1,6 +1,7 @@
 """Does the meter read what the server knows, and say what it may not see?"""
 
 import pytest
+from worn_tables import worn
 
 from operations.adapters.database_meter import Meter, vacuum
 from operations.config import Postgres
@@ -54,10 +55,23 @@ async def test_what_may_not_be_seen_is_said_and_not_taken_as_nothing(database):
 
 
 async def test_a_vacuum_that_the_server_skips_is_no_success(database):
+    await worn(database, "audit.event")
     settings = Postgres(dsn=database.dsn("mts_reader"), database=database.name)
     result = await vacuum(settings, "audit.event")
     assert not result.done
     assert "permission denied" in result.reason
+
+
+async def test_what_has_no_dead_rows_to_speak_of_is_not_vacuumed(database):
+    await worn(database, "audit.event", 50)  # autovacuum comes beyond 50
+    settings = Postgres(dsn=database.dsn("mts_measurer"), database=database.name)
+    result = await vacuum(settings, "audit.event")
+    assert (result.done, result.statement) == (True, "")
+    assert result.reason.startswith("not needed any more: 50 dead rows; autovacuum comes beyond 50")
+    assert result.reason.endswith("last vacuumed at no known time")
+    await worn(database, "audit.event", 1)
+    assert (await vacuum(settings, "audit.event")).statement == "VACUUM (ANALYZE) audit.event"
+    assert "not needed any more: 0 dead" in (await vacuum(settings, "audit.event")).reason
 
 
 async def test_a_connection_that_measures_can_change_nothing_and_waits_for_nothing(database):

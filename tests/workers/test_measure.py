@@ -10,6 +10,7 @@ import pytest
 from halting import Firm, envelope, ready
 from http_stub import Stub
 from support import eventually
+from worn_tables import worn
 
 from operations.adapters import stored
 from operations.config import Measure, Postgres
@@ -239,6 +240,8 @@ async def last_vacuum(plant):
 
 
 async def test_a_signed_finding_vacuums_its_table_once_also_after_a_restart(plant):
+    for table in ("audit.event", "audit.projection"):
+        await worn(plant.database, table)
     await send(plant, asked("e-1"))
     async with plant.measured():
         found = await plant.says(MAINTAINED, lambda data: data.episode == "e-1")
@@ -270,6 +273,7 @@ async def test_who_may_not_ask_for_a_vacuum_gets_none(plant):
 
 
 async def test_a_table_that_somebody_holds_is_left_alone_and_that_is_said(plant):
+    await worn(plant.database, "audit.event")
     holder = await plant.database.connect()
     await holder.execute("SET idle_in_transaction_session_timeout = 0")
     async with plant.measured(), holder.transaction():
