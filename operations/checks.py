@@ -22,10 +22,6 @@ from operations.events.findings import (
     Parameter,
 )
 
-RULE = "watchdogs/v1"
-ACTOR = "watchdogs"
-ACKNOWLEDGE_SECONDS = 60  # after which an action that nobody answered is escalated
-
 Kind = Literal["instrument", "strategy", "fund", "firm", "service", "database", "feed"]
 Mode = Literal["off", "observe", "act"]
 State = Literal["ok", "warning", "breached", "unknown"]

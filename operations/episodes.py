@@ -127,6 +127,7 @@ def _finding(judged: Judgement, episode: str) -> Finding:
         mode="act" if acts else "observe",
         would_have=None if acts else words,
         halt_level=verdict.halt_level if acts and not verdict.recovered else None,
+        stage=verdict.stage or None,
     )
 
 

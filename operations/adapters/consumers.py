@@ -46,6 +46,7 @@ WATCHDOG_SUBJECTS = tuple(
             "mts.v1.operations.config.changed",
             "mts.v1.operations.roster.published",
             "mts.v1.operations.action.requested",
+            "mts.v1.operations.watch.reached",
         }
         | {f"mts.v1.operations.finding.{check}.*" for check in roles.WATCHDOG_CHECKS}
     )

@@ -4,6 +4,9 @@ A finding or a request of an action waits from the moment in which its cause is 
 message with these very bytes comes back out of the stream. So after a crash at any point the fold
 of the same stream knows what was said already, and says the rest under the same ids. Cases that
 canaries publish are folded apart, in tables of their own; drills are not watched.
+
+What a release with another rule has said, and that it has judged everything up to a place, counts
+instead of what is found there now: nothing of history is said a second time (decision 25).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,18 +24,19 @@ from operations.clock import NANOSECONDS, parse_rfc3339
 from operations.episodes import RULE
 from operations.errors import Denied, Rejected
 from operations.events import fast
-from operations.events.actions import ActionRequested
 from operations.events.base import Event, derived_id, encode, read
-from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
 from operations.events.operations import (
     ClockTicked,
     ConfigChanged,
+    Reach,
     RosterPublished,
     WarehouseMeasured,
     WarehouseMeasurement,
+    WatchReached,
 )
+from operations.told import SPOKEN, Raised, Subject, Told
 
-FORMAT = 1
+FORMAT = 2
 MEASURE_MINUTES = 10
 
 
@@ -42,7 +46,7 @@ class Watch:
     `refused` counts what came in our name without a valid signature, `unreadable` what was no
     event of its subject. `engine` holds what is real, `canaries` the cases that canaries publish.
     `measures` say what the tables held at every tenth minute since the stream was read to its end,
-    so that two processes can be compared.
+    so that two processes can be compared, and that everything up to there was judged.
     """
 
     def __init__(
@@ -57,8 +61,7 @@ class Watch:
 
         `name` is what others know this warehouse by, so that two of them can be told apart.
         """
-        self.waiting: dict[str, Event] = {}  # by event id, in the order of their causes
-        self.measures: list[WarehouseMeasured] = []
+        self.measures: list[WarehouseMeasured | WatchReached] = []
         self.refused = self.unreadable = self.reached = 0
         self.minute = 0  # the newest that the stream holds, counted since 1970
         self._judge, self._build, self._funds = judge, build, funds
@@ -68,6 +71,12 @@ class Watch:
     def _begin(self) -> None:
         self._layers, self.engine, self.canaries = self._build()
         self._settings: list[tuple[int, str]] = []  # signed changes, by their place in the stream
+        self._told = Told(RULE)
+
+    @property
+    def waiting(self) -> dict[str, Event]:
+        """What the stream lacks, by event id, in the order of their causes."""
+        return self._told.waiting
 
     def take(self, deliveries: Sequence[Delivery], *, live: bool = False) -> None:
         """Fold messages in the order of the stream; what can never be read is counted."""
@@ -80,13 +89,16 @@ class Watch:
             if isinstance(stored.event, ConfigChanged):
                 self._fold(real, canaries)  # what came before is judged by what held before
                 self._set(stored.event, stored.sequence)
+            elif isinstance(stored.event, SPOKEN):
+                self._fold(real, canaries)  # a finding comes back after its cause was judged
+                self._hear(stored.event)
             elif stored.event.environment == "canary":
                 canaries.append(stored)
             elif stored.event.environment != "drill":
                 real.append(stored)
                 if live and _is_time_to_measure(stored.event):
                     self._fold(real, canaries)
-                    self.measures += self._measure(stored)
+                    self.measures += (*self._measure(stored), self._reach(stored))
         self._fold(real, canaries)
 
     def _fold(self, real: list[Stored], canaries: list[Stored]) -> None:
@@ -119,6 +131,22 @@ class Watch:
                 ),
             )
 
+    def _reach(self, at: Stored) -> WatchReached:
+        reach = Reach(
+            rule_version=RULE,
+            watchdogs=tuple(watchdog.name for watchdog in self.engine.watchdogs),
+            funds=tuple(sorted(self._funds)),
+            stream_sequence=at.sequence,
+        )
+        words = " ".join((*reach.watchdogs, "of", *reach.funds))
+        return WatchReached(
+            event_id=derived_id(at.event.event_id, RULE, words, at.sequence),
+            timestamp=at.event.timestamp,
+            subject_id="watchdogs",
+            causation_id=at.event.event_id,
+            data=reach,
+        )
+
     def refresh(self) -> None:
         """Look whether there is a newer roster."""
         self._judge.watch.refresh()
@@ -135,6 +163,7 @@ class Watch:
                 "position": self.reached,
                 "minute": self.minute,
                 "settings": self._settings,
+                "told": msgspec.to_builtins(self._told.snapshot()),
                 "watchdogs": [watchdog.name for watchdog in engine.watchdogs],
             }
             engine.warehouse.save(folder / name, state)
@@ -158,6 +187,7 @@ class Watch:
                 engine.restore(state)
             for sequence, payload in real["settings"]:
                 self._set(read(ConfigChanged, payload.encode()), sequence)
+            self._told.restore(msgspec.convert(real["told"], list[tuple[Subject, Raised]]))
             self.reached, self.minute = int(real["position"]), int(real["minute"])
         except (Rejected, msgspec.ValidationError, KeyError, TypeError, ValueError):
             self._begin()
@@ -204,21 +234,24 @@ class Watch:
             case RosterPublished():
                 self._judge.take_roster(event)
                 return False
-            case FindingRaised() | FindingUpdated() | FindingCleared() | ActionRequested():
-                self._came_back(event, received)
-                return False
-            case ConfigChanged():
+            case ConfigChanged() | WatchReached():
                 return self._counts(received)
             case ClockTicked():
                 self.minute = max(self.minute, _minute(event))
-        return not (self._funds and event.fund_id and event.fund_id not in self._funds)
+        if self._funds and event.fund_id and event.fund_id not in self._funds:
+            return False
+        return not isinstance(event, SPOKEN) or self._counts(received)
 
-    def _came_back(self, event: Event, received: Received) -> None:
-        ours = self.waiting.get(event.event_id)
-        if ours is None or encode(ours) != received.payload:
-            return
-        if self._counts(received):
-            del self.waiting[event.event_id]
+    def _hear(self, event: Event) -> None:
+        """Take what watchdogs said; where another rule has spoken, go on from there."""
+        found = {
+            Subject(engine is self.canaries, *key): fund_id
+            for engine in (self.engine, self.canaries)
+            for key, fund_id in engine.raised().items()
+        }
+        for subject in self._told.take(event, found):
+            engine = self.canaries if subject.canary else self.engine
+            engine.adopt((subject.watchdog, subject.unit), self._told.of(subject))
 
     def _counts(self, received: Received) -> bool:
         """Whether a message is signed by somebody who may say it."""

@@ -179,6 +179,22 @@ class Engine:
         self.reached = int(state["reached"])
         self._trimmed_ns = int(state["trimmed_ns"])
 
+    def raised(self) -> dict[tuple[str, str], str | None]:
+        """Return of which watchdogs and units something is raised, with the fund of each."""
+        return {
+            key: standing.fund_id if (standing := self.standings.get(key)) else None
+            for key in self._episodes
+        }
+
+    def adopt(self, key: tuple[str, str], episode: Episode | None) -> None:
+        """Take what another release has raised about a unit in place of what was found here."""
+        before = self._episodes.pop(key, None)
+        if episode is not None:
+            self._episodes[key] = episode
+        if key[0] == DATA_FAULT and (before is None) != (episode is None):
+            title = episode.finding.title if episode else ""
+            self._faults.note(key[1], self.reached, title)
+
     def _keep(self, kinds: ByKind) -> dict[str, Sequence[Row]]:
         made: dict[str, Sequence[Row]] = {}
         for name, (table, fold) in self._folds.items():

@@ -45,6 +45,9 @@ class Finding(Data, frozen=True, kw_only=True):
     halt_level: Annotated[
         Literal["strategy", "fund", "firm"] | None, doc("Halt that it asks for.")
     ] = None
+    stage: Annotated[
+        int | None, doc("How bad it is, from 1; each stage is said once in an episode.")
+    ] = None
 
 
 class FindingRaised(Event, frozen=True, kw_only=True):

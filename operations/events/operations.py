@@ -140,6 +140,22 @@ class WarehouseMeasured(Event, frozen=True, kw_only=True):
     data: WarehouseMeasurement
 
 
+class Reach(Data, frozen=True, kw_only=True):
+    """Up to where one process has judged the stream and said all that it found."""
+
+    rule_version: Annotated[str, doc("Version of the rule that it judges by.")]
+    watchdogs: Annotated[tuple[Token, ...], doc("Watchdogs that it runs.")]
+    funds: Annotated[tuple[Id, ...], doc("Funds that it watches; empty for all.")] = ()
+    stream_sequence: Annotated[int, doc("Last event that it judged.")]
+
+
+class WatchReached(Event, frozen=True, kw_only=True):
+    """Watchdogs have judged everything up to a place in the stream."""
+
+    pattern = "mts.v1.operations.watch.reached"
+    data: Reach
+
+
 class Canary(Data, frozen=True, kw_only=True):
     """A known case that a check had to find."""
 

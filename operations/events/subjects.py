@@ -102,6 +102,7 @@ ALL: tuple[type[Event], ...] = (
     operations.DatabaseMeasured,
     operations.DatabaseMaintained,
     operations.WarehouseMeasured,
+    operations.WatchReached,
     operations.CanaryPassed,
     operations.ReportGenerated,
     operations.DataPurged,

@@ -49,6 +49,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
         f"{ACTION}.requested",
         *(f"{FINDING}.{check}.*" for check in WATCHDOG_CHECKS),
         "mts.v1.operations.warehouse.measured",
+        "mts.v1.operations.watch.reached",
         "mts.v1.operations.clock.ticked",
         "ops.v1.watchdogs.board",
     ),

@@ -12,13 +12,20 @@ from halting import ROOT, Firm, ready
 from support import eventually
 from volatile_fund import CALM, WILD, history
 
-from operations.adapters import judge, warehouse
+from operations.adapters import consumers, judge, warehouse
 from operations.adapters.judge import heard
 from operations.adapters.watch_board import SUBJECT, Part
 from operations.clock import new_event_id, now_ns, rfc3339
 from operations.config import Watch, subprocess_environment
+from operations.episodes import RULE
 from operations.events.base import encode
-from operations.events.operations import ClockTicked, ConfigChange, ConfigChanged
+from operations.events.operations import (
+    ClockTicked,
+    ConfigChange,
+    ConfigChanged,
+    Tick,
+    WatchReached,
+)
 from operations.watchdogs.portfolio_vol_dd import NAME
 from workers import runtime, watchdogs
 
@@ -275,6 +282,24 @@ async def test_the_minute_is_in_the_stream_once_however_often_the_process_starts
     found = [each.data.minute for each in await minutes()]
     assert found
     assert len(found) == len(set(found))
+
+
+async def test_how_far_it_has_judged_is_said_at_every_tenth_minute_and_read_by_the_next(house):
+    async with house.watched():
+        minute = ClockTicked(
+            event_id=new_event_id(), timestamp=rfc3339(now_ns()), actor="watchdogs",
+            subject_id="leader", data=Tick(minute="2026-11-20T15:20:00Z", offset_ms=0.0),
+        )  # fmt: skip
+        async with house.firm.connected("admin") as person:
+            await person.send(minute, "service-watchdogs")
+
+        async def reached():
+            return await house.firm.stored(WatchReached.pattern)
+
+        (said,) = await eventually(reached, 20, "how far it has judged is said")
+    assert said.data.rule_version == RULE
+    assert NAME in said.data.watchdogs
+    assert "mts.v1.operations.watch.reached" in consumers.WATCHDOG_SUBJECTS
 
 
 async def test_the_board_shows_where_everything_stands_and_is_signed(house):
