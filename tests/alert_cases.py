@@ -8,6 +8,8 @@ from operations.clock import NANOSECONDS, parse_rfc3339, rfc3339
 from operations.events.commands import (
     AcknowledgeCommanded,
     AcknowledgeOrder,
+    CloseAlertCommanded,
+    CloseAlertOrder,
     SilenceCommanded,
     SilenceOrder,
 )
@@ -213,6 +215,16 @@ def acknowledgement(episode="e-1"):
         actor="ann",
         subject_id=episode,
         data=AcknowledgeOrder(episode=episode, **DATES),
+    )
+
+
+def closing(episode="e-1"):
+    return CloseAlertCommanded(
+        event_id=f"c-{episode}",
+        timestamp=rfc3339(START_NS),
+        actor="ann",
+        subject_id=episode,
+        data=CloseAlertOrder(episode=episode, **DATES),
     )
 
 

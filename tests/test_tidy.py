@@ -52,7 +52,7 @@ PROGRAMS = {
 # What docs/alerts.md leads to: the checks of workers and order systems, and two commands.
 ALERT_PAGES = {
     "nats", "notifications", "own_records", "order_system", "halt", "cmd_acknowledge",
-    "cmd_silence", "canary",
+    "cmd_silence", "cmd_close", "canary",
 }  # fmt: skip
 # Folders of tests that belong to no one package.
 STORIES = {"stories", "containers"}

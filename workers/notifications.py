@@ -40,7 +40,7 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
     watch = AlertWatch(judge.for_service(settings, settings.path(NAME, "roster.json")))
     async with outbox.opened(settings.postgres) as box:
         desk = Desk(watch, box, rules, settings.alerts.runbooks)
-        await desk.begin(now_ns())
+        await desk.begin(now_ns(), senders.keys() | problems.keys())
         office = Office(runtime, desk, box, senders, at)
         await _together(
             office.hear(),

@@ -4,6 +4,8 @@ Until the stream was read up to its end nothing of it is told: what was raised m
 since. That the stream cannot be heard is told even then, and so is a channel that takes nothing.
 """
 
+from collections.abc import Collection
+
 from msgspec.structs import replace
 
 from operations.adapters.alert_watch import AlertWatch
@@ -34,11 +36,19 @@ class Desk:
         self._progress = Progress(0, 0)
         self._created_ns = 0
 
-    async def begin(self, now_ns: int) -> None:
-        """Take the outbox over and read what was told. Raises Retryable while another has it."""
+    async def begin(self, now_ns: int, enabled: Collection[str]) -> None:
+        """Take the outbox over and read what was told. Raises Retryable while another has it.
+
+        What waits for a channel that is not enabled any more ends, and so does what it was blamed
+        for.
+        """
         await self._box.take_over()
+        await self._box.give_up(enabled, now_ns)
         self._told = await self._box.told(now_ns - self._rules.burst_ns)
         self._own = {each.id: each for each in await self._box.own()}
+        for each in list(self._own.values()):
+            if each.check == CHANNEL and each.subject_id not in enabled:
+                self.clear_own(CHANNEL, each.subject_id, now_ns)
 
     async def open_stream(self, created_ns: int, last_sequence: int) -> bool:
         """Learn up to where the stream was decided on; False for another one than before."""

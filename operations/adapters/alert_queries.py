@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from operations.adapters import ledger
+from operations.clock import NANOSECONDS
 from operations.config import Postgres
 from operations.errors import Rejected
 from operations.notifications.episode import Episode
@@ -14,6 +15,7 @@ from operations.notifications.message import Message
 from operations.notifications.silences import Silence
 
 NAME = "alerts"
+DAY_NS = 86_400 * NANOSECONDS
 SHORTEST = 6  # characters of an id that are enough where they are unique
 
 
@@ -38,13 +40,21 @@ class Alert(NamedTuple):
     messages: tuple[Sent, ...]
 
 
+class Unsent(Struct, frozen=True, kw_only=True):
+    """What a channel has not taken, and what it said last: what waits, and what failed lately."""
+
+    channel: str
+    waiting: int
+    failed: int
+    problem: str | None
+
+
 class Overview(NamedTuple):
     """Everything that goes on now, the silences that hold or will, and what is not sent."""
 
     alerts: tuple[Alert, ...]
     silences: tuple[Silence, ...]
-    waiting: int
-    failed: int
+    unsent: tuple[Unsent, ...]
 
 
 async def overview(postgres: Postgres, now_ns: int, *, ended: int = 0) -> Overview:
@@ -64,16 +74,11 @@ async def overview(postgres: Postgres, now_ns: int, *, ended: int = 0) -> Overvi
         silences = await connected.fetch(
             "SELECT silence FROM notify.silence WHERE until_ns > $1 ORDER BY until_ns", now_ns
         )
-        counted = await connected.fetch(
-            "SELECT state, count(*) FROM notify.message "
-            "WHERE state IN ('waiting', 'sending', 'failed') GROUP BY state"
-        )
-    by_state: dict[str, int] = {row["state"]: row["count"] for row in counted}
+        unsent = await connected.fetch(_UNSENT, now_ns - DAY_NS)
     return Overview(
         tuple(found),
         tuple(msgspec.json.decode(row["silence"], type=Silence) for row in silences),
-        by_state.get("waiting", 0) + by_state.get("sending", 0),
-        by_state.get("failed", 0),
+        tuple(Unsent(**row) for row in unsent),
     )
 
 
@@ -87,12 +92,6 @@ async def one(postgres: Postgres, name: str) -> Alert:
         return await _alert(connected, msgspec.json.decode(row["alert"], type=Episode))
 
 
-async def full_id(postgres: Postgres, name: str) -> str:
-    """Return the whole id of an alert. Raises Rejected for none or several."""
-    async with ledger.connection(postgres, NAME) as connected:
-        return await _resolved(connected, name)
-
-
 async def _resolved(connected: asyncpg.Connection, name: str) -> str:
     if await connected.fetchval("SELECT count(*) FROM notify.alert WHERE episode = $1", name):
         return name
@@ -102,8 +101,8 @@ async def _resolved(connected: asyncpg.Connection, name: str) -> str:
             "SELECT episode FROM notify.alert WHERE starts_with(episode, $1) LIMIT 2", name
         )
     if len(found) != 1:
-        problem = "names several alerts" if found else "names no alert"
-        raise Rejected(f"{name!r} {problem}; give a longer id from `mts alerts list --ended 50`")
+        problem = "names several alerts; give more of the id" if found else "names no alert"
+        raise Rejected(f"{name!r} {problem}; ids stand in `mts alerts list --ended 50`")
     return str(found[0]["episode"])
 
 
@@ -128,6 +127,14 @@ async def _alert(connected: asyncpg.Connection, episode: Episode) -> Alert:
     return Alert(episode, {row["channel"]: row["reason"] for row in verdicts}, tuple(messages))
 
 
+_UNSENT = """
+    SELECT channel, count(*) FILTER (WHERE state <> 'failed') AS waiting,
+        count(*) FILTER (WHERE state = 'failed') AS failed,
+        (array_agg(problem ORDER BY place DESC) FILTER (WHERE problem IS NOT NULL))[1] AS problem
+    FROM notify.message
+    WHERE state IN ('waiting', 'sending') OR (state = 'failed' AND settled_ns > $1)
+    GROUP BY channel ORDER BY channel
+"""
 _MESSAGES = """
     SELECT m.* FROM notify.message m JOIN notify.thread t USING (key)
     WHERE t.thread->'episodes' @> to_jsonb($1::text) ORDER BY m.place

@@ -12,7 +12,11 @@ from operations.clock import parse_rfc3339
 from operations.errors import Denied, Rejected
 from operations.events import subjects
 from operations.events.base import Event
-from operations.events.commands import AcknowledgeCommanded, SilenceCommanded
+from operations.events.commands import (
+    AcknowledgeCommanded,
+    CloseAlertCommanded,
+    SilenceCommanded,
+)
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
 from operations.events.halts import HaltAcknowledged, HaltLifted, HaltRequested
 from operations.events.operations import RosterPublished
@@ -32,6 +36,7 @@ SIGNED = (
     HaltLifted,
     HaltAcknowledged,
     AcknowledgeCommanded,
+    CloseAlertCommanded,
     SilenceCommanded,
 )
 
@@ -81,7 +86,7 @@ class AlertWatch:
                     )
                     judge_lift(judged.fact, self._halts, trust)
                     self._halts.lift(judged.fact)
-                case AcknowledgeCommanded() | SilenceCommanded():
+                case AcknowledgeCommanded() | CloseAlertCommanded() | SilenceCommanded():
                     _require_fresh(event, received.at_ns)
             self._take(event, received, judged.member.name)
 
@@ -91,7 +96,9 @@ class AlertWatch:
         self.episodes.take(Stored(event, received.sequence, received.at_ns, signer, runbook))
 
 
-def _require_fresh(event: AcknowledgeCommanded | SilenceCommanded, at_ns: int) -> None:
+def _require_fresh(
+    event: AcknowledgeCommanded | CloseAlertCommanded | SilenceCommanded, at_ns: int
+) -> None:
     """Raise Denied for an order that was void when it arrived."""
     try:
         void = at_ns >= parse_rfc3339(event.data.expires_at)

@@ -25,6 +25,8 @@ from operations.events.commands import (
     AcknowledgeOrder,
     CancelAllCommanded,
     CancelAllOrder,
+    CloseAlertCommanded,
+    CloseAlertOrder,
     ConfigureCommanded,
     ConfigureOrder,
     CosignCommanded,
@@ -218,6 +220,13 @@ def acknowledge(actor: str, episode: str, reason: str) -> AcknowledgeCommanded:
     head = _head()
     data = AcknowledgeOrder(episode=episode, reason=reason, **head)
     return AcknowledgeCommanded(data=data, **_envelope(actor, episode, head))
+
+
+def close_alert(actor: str, episode: str, reason: str) -> CloseAlertCommanded:
+    """Return the command that ends an alert that nobody clears."""
+    head = _head()
+    data = CloseAlertOrder(episode=episode, reason=reason, **head)
+    return CloseAlertCommanded(data=data, **_envelope(actor, episode, head))
 
 
 def silence(

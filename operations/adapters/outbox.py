@@ -5,7 +5,7 @@ the worker died is sent again, and says so: nobody knows whether it arrived.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -81,6 +81,17 @@ class Outbox:
         async with self._alone() as connected:
             if not await connected.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", LOCK):
                 raise Retryable("another notifications worker holds the outbox; standing by")
+
+    async def give_up(self, enabled: Collection[str], now_ns: int) -> None:
+        """Settle what waits for channels that are turned off: months later it would be no news."""
+        async with self._alone() as connected:
+            await connected.execute(
+                "UPDATE notify.message SET state = 'failed', settled_ns = $2, problem = $3 "
+                "WHERE state IN ('waiting', 'sending') AND channel <> ALL($1)",
+                list(enabled),
+                now_ns,
+                "the channel was turned off",
+            )
 
     async def progress(self, stream_created_ns: int, last_sequence: int) -> Progress:
         """Return how far a stream was decided on; one never seen before begins at its end."""

@@ -1,16 +1,16 @@
-"""What is the matter and who was told: `mts alerts list | show`; `ack` and `silence` are signed.
+"""What is the matter and who was told: `mts alerts list | show`; `ack`, `close`, `silence` sign.
 
-Acknowledging says that somebody looks after it, and pagers stop ringing. A silence holds findings
-until its end and never a halt.
+Acknowledging says that somebody looks after it, and pagers stop ringing. Closing ends what nobody
+clears. A silence holds findings until its end and never a halt.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from operations.adapters import alert_queries, halt_line, judge, orders_of_people
-from operations.adapters.alert_queries import Alert, Overview, Sent
-from operations.cli import access, asking, fleet, ordering
+from operations.adapters.alert_queries import Alert
+from operations.cli import access, alerts_shown, asking, fleet, ordering
 from operations.cli.access import Dsn
 from operations.cli.asking import Reason
 from operations.cli.ordering import KeyFile, Seconds
@@ -18,24 +18,25 @@ from operations.cli.output import (
     PROVEN,
     Output,
     complain,
-    facts,
     headline,
     run,
     write_json,
 )
-from operations.cli.tables import write_table
 from operations.clock import NANOSECONDS, now_ns, parse_rfc3339, rfc3339
 from operations.errors import Denied, OperationsError, Rejected
 from operations.events.base import Event, encode
-from operations.notifications.message import page_of
-from operations.notifications.silences import Silence
+from operations.events.findings import FindingRaised
+from operations.notifications.episode import FINDING, HALT
+from operations.settings.catalogue import nearest
 from operations.signing import message
 
-alerts = App(name="alerts", help="What is the matter and who was told; acknowledge and silence.")
+alerts = App(
+    name="alerts", help="What is the matter and who was told; acknowledge, close, silence."
+)
 REFUSED = 5
 UNITS = {"m": 60, "h": 3600, "d": 86_400}
 LONGEST_SECONDS = 30 * 86_400  # of a silence: what nobody wants to hear has to be turned off
-STATES = {"open": "red", "acknowledged": "yellow", "over": "green"}
+OWN_CHECKS = frozenset(("nats", "notifications"))  # what the notifications worker finds itself
 
 
 @alerts.command(name="list")
@@ -58,9 +59,9 @@ def list_alerts(*, ended: int = 0, dsn: Dsn = "", output: Output = "table") -> i
         postgres = access.postgres(fleet.load(), dsn)
         found = await alert_queries.overview(postgres, now_ns(), ended=ended)
         if output == "table":
-            _print_overview(found)
+            alerts_shown.print_overview(found, now_ns())
         else:
-            write_json(_overview_json(found), output)
+            write_json(alerts_shown.overview_json(found), output)
         return PROVEN
 
     return run(work())
@@ -83,9 +84,9 @@ def show(alert: str, /, *, dsn: Dsn = "", output: Output = "table") -> int:
     async def work() -> int:
         found = await alert_queries.one(access.postgres(fleet.load(), dsn), alert)
         if output == "table":
-            _print_alert(found)
+            alerts_shown.print_alert(found)
         else:
-            write_json(_alert_json(found), output)
+            write_json(alerts_shown.alert_json(found), output)
         return PROVEN
 
     return run(work())
@@ -117,9 +118,47 @@ def ack(
 
     async def work() -> int:
         desk = ordering.begin(key)
-        episode = await _episode(dsn, alert)
+        episode = _going_on(await _looked_up(dsn, alert), alert)
         event = orders_of_people.acknowledge(desk.person.name, episode, reason or "")
         return await _order(desk, event, seconds, output, f"{episode} is acknowledged")
+
+    return run(work())
+
+
+@alerts.command
+def close(
+    alert: str,
+    /,
+    *,
+    key: KeyFile = None,
+    reason: Reason = None,
+    seconds: Seconds = 5.0,
+    dsn: Dsn = "",
+    output: Output = "table",
+) -> int:
+    """End an alert that nobody clears, for instance of a check that is gone; needs a reason.
+
+    It leaves the list and nothing else changes; if it is found again, it is told again. A halt
+    is not closed but lifted: mts cmd resume. Exit code 0: stored. 2: nothing was done. 5: you
+    may not.
+
+    Example: mts alerts close 0199003a-5c00-7000-8000-00000000003a --reason "strategy was retired"
+
+    Parameters
+    ----------
+    alert
+        Its id, or the beginning of it.
+    """
+
+    async def work() -> int:
+        desk = ordering.begin(key)
+        found = await _looked_up(dsn, alert)
+        episode = _going_on(found, alert)
+        _require_finding(found)
+        why = asking.reason_of(reason, needed=True)
+        event = orders_of_people.close_alert(desk.person.name, episode, why)
+        words = f"{episode} is closed; if it is found again, it is told again"
+        return await _order(desk, event, seconds, output, words)
 
     return run(work())
 
@@ -158,7 +197,10 @@ def silence(
         begins_ns = _time(begins, at_ns, "--from") if begins else at_ns
         until_ns = _time(until, begins_ns if begins else at_ns, "--until")
         if until_ns < begins_ns or until_ns - begins_ns > LONGEST_SECONDS * NANOSECONDS:
-            raise Rejected("--until has to be after the beginning and at most 30 days later")
+            raise Rejected(
+                "--until has to be after the beginning and at most 30 days later; nothing was done"
+            )
+        await _require_known(desk, check, fund, strategy)
         scope = {
             name: value for name, value in (("fund_id", fund), ("strategy_id", strategy)) if value
         }
@@ -178,16 +220,60 @@ def silence(
     return run(work())
 
 
-async def _episode(dsn: str, name: str) -> str:
-    """Return the whole id of an alert; as it was given where the database does not answer."""
+async def _looked_up(dsn: str, alert: str) -> Alert | None:
+    """Return an alert; None where the database does not answer."""
     try:
-        postgres = access.postgres(fleet.load(), dsn)
-        return await alert_queries.full_id(postgres, name)
+        return await alert_queries.one(access.postgres(fleet.load(), dsn), alert)
     except Rejected:
         raise
     except OperationsError as error:
         complain("!", f"the id cannot be looked up, it is taken as it is: {error}", "yellow")
-        return name
+        return None
+
+
+def _going_on(found: Alert | None, alert: str) -> str:
+    """Return the whole id. Raises Rejected for what is over."""
+    if found is None:
+        return alert
+    if found.episode.cleared_ns is not None:
+        ended = alerts_shown.at(found.episode.cleared_ns)
+        raise Rejected(f"{found.episode.id} is over since {ended}; nothing was done")
+    return found.episode.id
+
+
+def _require_finding(found: Alert | None) -> None:
+    if found is None or found.episode.kind == FINDING:
+        return
+    episode = found.episode
+    if episode.kind == HALT:
+        raise Rejected(f"{episode.id} is a halt, nothing was done; lift it with mts cmd resume")
+    raise Rejected(
+        f"{episode.id} ends by itself when it is over, nothing was done: {episode.title}"
+    )
+
+
+async def _require_known(desk: ordering.Desk, check: str, fund: str, strategy: str) -> None:
+    """Raise Rejected for a name that no finding can have: a silence of it would silence nothing."""
+    known = halt_line.judge_of(desk.settings).watch.roster
+    prefix = FindingRaised.pattern.partition("{")[0]
+    checks = OWN_CHECKS | {
+        right.removeprefix(prefix).partition(".")[0]
+        for rights in known.body.roles.values()
+        for right in rights
+        if right.startswith(prefix)
+    }
+    if check and check not in checks:
+        raise Rejected(f"nothing finds {check!r}, nothing was done{nearest(check, checks)}")
+    registry = await ordering.known(desk) if fund or strategy else None
+    if registry is None:
+        return
+    for what, name, names in (
+        ("fund", fund, registry.funds), ("strategy", strategy, registry.strategies),
+    ):  # fmt: skip
+        if name and name not in names:
+            raise Rejected(
+                f"no {what} {name!r} is registered, nothing was done{nearest(name, names)}"
+            )
 
 
 async def _order(
@@ -222,117 +308,3 @@ def _time(text: str, from_ns: int, option: str) -> int:
             f"{option} {text!r} is neither a time like 2026-11-20T18:00:00Z nor a span like 2h; "
             "nothing was done"
         ) from error
-
-
-def _at(ns: int | None) -> str:
-    return "" if ns is None else rfc3339(ns)[:19] + "Z"
-
-
-def _state(alert: Alert) -> str:
-    if not alert.episode.open:
-        return "over"
-    return "acknowledged" if alert.episode.is_acknowledged else "open"
-
-
-def _print_overview(found: Overview) -> None:
-    going_on = sum(each.episode.open for each in found.alerts)
-    if going_on:
-        what = "1 alert goes on" if going_on == 1 else f"{going_on} alerts go on"
-        headline("!", what, "red")
-    else:
-        headline("✓", "no alert goes on", "green")
-    if found.failed:
-        complain("✗", f"{found.failed} messages can never be sent: mts alerts show ID", "red")
-    if found.waiting:
-        complain("!", f"{found.waiting} messages wait to be sent", "yellow")
-    write_table([_row(each) for each in found.alerts], STATES)
-    write_table([_silence_row(each) for each in found.silences])
-
-
-def _row(alert: Alert) -> dict[str, Any]:
-    episode = alert.episode
-    told = {each.channel for each in alert.messages if each.state == "sent"}
-    return {
-        "state": _state(alert),
-        "severity": episode.severity,
-        "since": _at(episode.raised_ns),
-        "what": episode.title,
-        "scope": episode.strategy_id or episode.fund_id or "firm",
-        "check": episode.check,
-        "told": sorted(told),
-        "acknowledged_by": episode.acknowledged_by,
-        "id": episode.id,
-    }
-
-
-def _silence_row(each: Silence) -> dict[str, Any]:
-    return {
-        "silenced": ", ".join(filter(None, (each.check, each.fund_id, each.strategy_id)))
-        or "every finding",
-        "from": _at(each.from_ns),
-        "until": _at(each.until_ns),
-        "by": each.by,
-        "reason": each.reason,
-        "id": each.id,
-    }
-
-
-def _print_alert(found: Alert) -> None:
-    episode = found.episode
-    facts(
-        (name, value)
-        for name, value in (
-            ("alert", episode.id),
-            ("state", _state(found)),
-            ("severity", episode.severity),
-            ("what", episode.title),
-            ("details", episode.details),
-            ("judged", episode.judged),
-            ("fund", episode.fund_id),
-            ("strategy", episode.strategy_id),
-            ("check", episode.check),
-            ("mode", episode.mode),
-            ("environment", episode.environment),
-            ("would have", episode.would_have),
-            ("since", _at(episode.raised_ns)),
-            ("until", _at(episode.cleared_ns)),
-            ("looked after", episode.acknowledged_by),
-            ("order systems", ", ".join(f"{oms} {phase}" for oms, phase in episode.answers)),
-            ("runbook", f"docs/runbooks/{page_of(episode.check)}.md"),
-        )
-        if value
-    )
-    rows = [{"channel": name, "because": reason} for name, reason in found.verdicts.items()]
-    write_table(rows)
-    write_table([_message_row(each) for each in found.messages])
-
-
-def _message_row(each: Sent) -> dict[str, Any]:
-    return {
-        "channel": each.channel,
-        "message": each.action,
-        "because": each.reason,
-        "state": each.state,
-        "attempts": each.attempts,
-        "decided": _at(each.created_ns),
-        "settled": _at(each.settled_ns),
-        "problem": each.problem or "",
-    }
-
-
-def _alert_json(found: Alert) -> dict[str, Any]:
-    return {
-        "state": _state(found),
-        "episode": found.episode,
-        "channels": found.verdicts,
-        "messages": found.messages,
-    }
-
-
-def _overview_json(found: Overview) -> dict[str, Any]:
-    return {
-        "alerts": [_alert_json(each) for each in found.alerts],
-        "silences": found.silences,
-        "waiting": found.waiting,
-        "failed": found.failed,
-    }

@@ -162,6 +162,22 @@ class AcknowledgeCommanded(Event, frozen=True, kw_only=True):
     data: AcknowledgeOrder
 
 
+class CloseAlertOrder(Command, frozen=True, kw_only=True):
+    """Take an alert that nobody clears off the list; a finding only, a halt ends by its lift.
+
+    If what it is about goes on and is found again, it is told again.
+    """
+
+    episode: Annotated[Id, doc("Episode of the finding.")]
+
+
+class CloseAlertCommanded(Event, frozen=True, kw_only=True):
+    """A person closes an alert."""
+
+    pattern = "mts.v1.operations.command.close_alert"
+    data: CloseAlertOrder
+
+
 class SilenceOrder(Command, frozen=True, kw_only=True):
     """Tell nobody of certain findings for a time; which fund or strategy is in the envelope.
 

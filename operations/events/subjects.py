@@ -84,6 +84,7 @@ ALL: tuple[type[Event], ...] = (
     commands.AdoptStreamCommanded,
     commands.ModeCommanded,
     commands.AcknowledgeCommanded,
+    commands.CloseAlertCommanded,
     commands.SilenceCommanded,
     commands.ConfigureCommanded,
     approvals.ApprovalRequested,

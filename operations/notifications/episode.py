@@ -20,8 +20,9 @@ class Episode(Struct, frozen=True, kw_only=True):
     """Something that is the matter, from its beginning to its end. Times in ns since 1970.
 
     `kind` is finding, halt, or own for what the worker found itself. `check` names the runbook.
-    `acknowledged` is the severity up to which somebody looks after it, empty for nobody. `because`
-    is the episode that a halt follows from.
+    `acknowledged` is the severity up to which somebody looks after it, empty for nobody;
+    `closed_by` the person who ended it, where it was not cleared. `because` is the episode that a
+    halt follows from.
     """
 
     id: str
@@ -44,6 +45,8 @@ class Episode(Struct, frozen=True, kw_only=True):
     cleared_sequence: int = 0
     acknowledged: str = ""
     acknowledged_by: str = ""
+    closed_by: str = ""
+    closed_because: str = ""
     answers: tuple[tuple[str, str], ...] = ()
     because: str = ""
 

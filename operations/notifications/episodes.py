@@ -11,11 +11,15 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from operations.events.base import Event
-from operations.events.commands import AcknowledgeCommanded, SilenceCommanded
+from operations.events.commands import (
+    AcknowledgeCommanded,
+    CloseAlertCommanded,
+    SilenceCommanded,
+)
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
 from operations.events.halts import HaltAcknowledged, HaltLifted, HaltRequested
 from operations.events.registry import CalendarPublished, FundRegistered, StrategyRegistered
-from operations.notifications.episode import RANK, Episode, found, halted
+from operations.notifications.episode import FINDING, RANK, Episode, found, halted
 from operations.notifications.silences import Silence, silence_of
 from operations.sessions import Sessions
 
@@ -63,6 +67,8 @@ class Episodes:
                 self._answer(event)
             case AcknowledgeCommanded():
                 self._acknowledge(event, signer)
+            case CloseAlertCommanded():
+                self._close(stored, event.data.episode, event.data.reason)
             case SilenceCommanded():
                 self.silences[event.data.silence_id] = silence_of(event, signer)
             case _:
@@ -123,6 +129,13 @@ class Episodes:
             self.by_id[known.id] = replace(
                 known, acknowledged=known.severity, acknowledged_by=signer
             )
+
+    def _close(self, stored: Stored, episode_id: str, reason: str) -> None:
+        known = self.by_id.get(episode_id)
+        if known is not None and known.kind == FINDING and known.open:
+            named = replace(known, closed_by=stored.signer, closed_because=reason)
+            self.by_id[episode_id] = named
+            self.end((episode_id,), stored.at_ns, stored.sequence)
 
     def _learn(self, event: Event) -> None:
         match event:

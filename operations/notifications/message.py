@@ -92,6 +92,10 @@ def _lines(episode: Episode, runbooks: str) -> list[str]:
         ("details", episode.details),
         ("order systems", ", ".join(f"{name} {phase}" for name, phase in episode.answers)),
         ("acknowledged by", episode.acknowledged_by),
+        (
+            "closed by",
+            f"{episode.closed_by}: {episode.closed_because}" if episode.closed_by else "",
+        ),
         ("runbook", f"{runbooks.rstrip('/')}/{page_of(episode.check)}.md"),
         ("alert", f"{episode.id}  (mts alerts show {episode.id})"),
     ]

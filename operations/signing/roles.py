@@ -148,6 +148,7 @@ ACTIONS: tuple[Action, ...] = (
         "compliance_officer",
         "admin",
     ),
+    _action("close an alert", "close_alert", "risk_manager", "compliance_officer", "admin"),
     _action("silence findings", "silence", "risk_manager", "compliance_officer", "admin"),
 )
 

@@ -6,7 +6,8 @@ import json
 import pytest
 from alert_site import Site, over, vpin
 from commands import assert_harmless
-from obedient import mts
+from halting import halt_order
+from obedient import mts, register
 from receivers import Answer, mailing, receiving
 from support import eventually
 from terminals import at_a_terminal, plain
@@ -41,7 +42,9 @@ async def listed(site, *arguments):
 async def test_nothing_is_the_matter_and_nothing_is_silenced(site):
     said = await run(site, "list")
     assert (said.code, said.out) == (0, "✓ no alert goes on\n")
-    assert await listed(site) == {"alerts": [], "silences": [], "waiting": 0, "failed": 0}
+    assert await listed(site) == {
+        "alerts": [], "silences": [], "waiting": 0, "failed": 0, "unsent": [],
+    }  # fmt: skip
 
 
 async def test_what_goes_on_is_listed_with_who_was_told_and_shown_with_why(site):
@@ -62,16 +65,24 @@ async def test_what_goes_on_is_listed_with_who_was_told_and_shown_with_why(site)
         assert "docs/runbooks/vpin.md" in said.out
         assert "below_severity" in said.out
         assert "value 0.61 against 0.4, 600 samples" in said.out
-        code, text = await asyncio.to_thread(
-            at_a_terminal, _with_database(site), [], "alerts", "list", width=100
-        )
-        assert code == 0
-        assert max(len(line.rstrip("\r")) for line in plain(text).split("\n")) <= 100
+        for command in (("list",), ("show", "episode-2")):
+            code, text = await asyncio.to_thread(
+                at_a_terminal, _with_database(site), [], "alerts", *command
+            )
+            assert code == 0
+            lines = plain(text).replace("\r", "").split("\n")
+            assert max(map(len, lines)) <= 80
+        assert "told pagerduty, slack  episode-1" in _listing(site)
         await site.send(over("episode-1"), over("episode-2"))
         await eventually(lambda: site.told() | {"slack": 4} == site.told())
         await site.quiet()
     assert (await listed(site))["alerts"] == []
     assert {each["state"] for each in (await listed(site, "--ended", "5"))["alerts"]} == {"over"}
+
+
+def _listing(site):
+    _, text = at_a_terminal(_with_database(site), [], "alerts", "list")
+    return plain(text)
 
 
 def _with_database(site):
@@ -88,7 +99,10 @@ async def test_an_id_that_names_none_or_several_is_refused(site, name):
         await site.quiet()
     said = await run(site, "show", name)
     assert said.code == 2
-    assert "give a longer id" in said.err
+    several = name == "episode"
+    assert ("give more of the id" in said.err) is several
+    assert ("names no alert" in said.err) is not several
+    assert "ids stand in `mts alerts list" in said.err
 
 
 async def test_an_acknowledgement_by_the_beginning_of_an_id_quiets_the_pager(site):
@@ -160,7 +174,81 @@ async def test_what_waits_and_what_can_never_be_sent_is_said_first(site):
 
         await eventually(failed, 20)
     said = await run(site, "list")
-    assert "messages can never be sent" in said.err
+    assert "of the last day can never be sent by slack: 127.0.0.1" in said.err
+    assert "answered 404" in said.err
+    assert "pagerduty (failed), slack (failed)" in said.out
+
+
+async def test_what_waits_is_said_with_its_channel_and_ends_when_that_is_turned_off(site):
+    site.receiver.always = Answer(500)
+    site.channels = ("slack", "webhook")
+
+    async def unsent():
+        return {each["channel"]: each["waiting"] for each in (await listed(site))["unsent"]}
+
+    async def waits():
+        return (await unsent()) == {"slack": 1, "webhook": 1}
+
+    async with site.working():
+        await site.send(vpin())
+        await eventually(waits, 20)
+        said = await run(site, "list")
+        assert "1 message waits for slack: 127.0.0.1" in said.err
+    site.channels = ("webhook",)
+    async with site.working() as worker:
+        await eventually(lambda: worker.conditions.get("worker"))
+
+        async def gave_up():
+            return (await unsent()) == {"slack": 0, "webhook": 1}
+
+        await eventually(gave_up, 20)
+    said = await run(site, "list")
+    assert "slack: the channel was turned off" in said.err
+
+
+async def test_what_nobody_clears_is_closed_with_a_reason_and_a_halt_is_not(site):
+    async with site.working(), site.firm.working():
+        await site.send(vpin(episode="episode-1"))
+        await site.send(halt_order("halt-1"), key="operator", user="operator")
+
+        async def both():
+            ids = {each["episode"]["id"] for each in (await listed(site))["alerts"]}
+            return ids >= {"episode-1", "halt-1"}
+
+        await eventually(both, 20)
+        assert "a reason is needed" in (await run(site, "close", "episode-1")).err
+        refused = await run(site, "close", "halt-1", "--reason", "x")
+        assert (refused.code, "lift it with mts cmd resume" in refused.err) == (2, True)
+        said = await run(site, "close", "episod", "--reason", "the strategy was retired")
+        assert (said.code, "told again" in said.out) == (0, True), said.err
+        words = "closed by: operator: the strategy was retired"
+        texts = site.receiver.requests
+        await eventually(lambda: any(words in each.body.decode() for each in texts), 20)
+        shown = await run(site, "show", "episode-1")
+        assert "by operator: the strategy was retired" in shown.out
+        for late in (("ack", "episode-1"), ("close", "episode-1", "--reason", "x")):
+            said = await run(site, *late)
+            assert (said.code, "episode-1 is over since" in said.err) == (2, True)
+    found = await listed(site, "--ended", "5")
+    states = {each["episode"]["id"]: each["state"] for each in found["alerts"]}
+    assert (states["halt-1"], states["episode-1"]) == ("open", "closed")
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        (("--check", "vpn"), "nothing finds 'vpn', nothing was done; did you mean vpin?"),
+        (("--fund", "alpa"), "no fund 'alpa' is registered, nothing was done; did you mean alpha?"),
+        (("--strategy", "beta-momentun"), "did you mean beta-momentum?"),
+    ],
+)
+async def test_a_silence_of_what_does_not_exist_would_silence_nothing_and_is_refused(
+    site, scope, words
+):
+    await register(site.firm)
+    said = await run(site, "silence", "--until", "2h", "--reason", "x", *scope)
+    assert (said.code, words in said.err) == (2, True), said.err
+    assert await site.firm.stored("mts.v1.operations.command.>") == []
 
 
 async def test_without_a_database_an_alert_is_acknowledged_by_its_whole_id(site):

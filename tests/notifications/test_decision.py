@@ -11,6 +11,7 @@ from alert_cases import (
     acknowledgement,
     blocking,
     cleared,
+    closing,
     finding,
     first,
     halt,
@@ -106,6 +107,26 @@ def test_an_acknowledgement_of_a_warning_does_not_cover_what_is_critical():
     office.hear(acknowledgement())
     office.hear(updated(severity="critical"))
     assert ("telegram", "page_again", "unacknowledged") in office.pass_(15 * MINUTE)
+
+
+def test_a_person_ends_what_nobody_clears_and_it_is_told_again_when_it_is_found_again():
+    office = Office()
+    office.hear(finding())
+    assert office.hear(closing()) == [over(name) for name in ("pagerduty", "telegram", "slack")]
+    ended = office.sent[-1].episodes[0]
+    assert (ended.closed_by, ended.closed_because, ended.open) == ("ann", "known", False)
+    assert office.hear(cleared()) == []
+    assert not office.episodes.by_id
+    assert len(office.hear(updated())) == 4
+    assert office.episodes.by_id["e-1"].closed_by == ""
+
+
+def test_nobody_closes_a_halt_nor_what_the_worker_finds_itself():
+    office = Office()
+    office.episodes.raise_own(own())
+    office.hear(halt())
+    assert office.hear(closing("h-1"), closing("n-1"), closing("unknown")) == []
+    assert all(each.open for each in office.episodes.by_id.values())
 
 
 @pytest.mark.parametrize("environment", ["drill", "canary"])

@@ -40,6 +40,7 @@ configure.tighten    - y y y y -
 configure.loosen     - - y y - -
 adopt_stream         - - - - - y
 acknowledge          - y y y y -
+close_alert          - - y y y -
 silence              - - y y y -
 halt                 - - - - - -
 resume               - - - - - -
