@@ -26,6 +26,7 @@ from operations.events.findings import (
 RULE = "watchdogs/v1"
 ACTOR = "watchdogs"
 ACKNOWLEDGE_SECONDS = 60  # after which an action that nobody answered is escalated
+DONE_SECONDS = 15 * 60  # after which it is where somebody acknowledged it and does not complete it
 
 
 def evidence(
@@ -175,6 +176,8 @@ def _asked(judged: Judgement, finding: Finding) -> list[Event]:
         theta_per_day_at_most=proposal.theta_per_day_at_most,
         orders_per_minute_at_most=proposal.orders_per_minute_at_most,
         currency=proposal.currency,
+        check=judged.watchdog.name,
+        done_deadline=rfc3339(look.bus_ns + DONE_SECONDS * NANOSECONDS),
     )
     return [
         ActionRequested(

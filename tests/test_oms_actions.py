@@ -18,6 +18,7 @@ from operations.events.actions import (
     ActionRequest,
     ActionRequested,
 )
+from operations.events.base import derived_id
 from operations.events.commands import ReleaseCommanded, ReleaseOrder
 
 pytestmark = pytest.mark.integration
@@ -121,6 +122,24 @@ async def test_an_action_survives_a_restart_and_is_answered_once_over_both_lives
             await eventually(lambda: answers(firm), message="answered")
     assert sorted(await answers(firm)) == ["ACKNOWLEDGED", "COMPLETED"]
     assert await answers(firm, "act-2") == []
+
+
+async def test_an_answer_is_heard_although_somebody_used_its_id_before(firm, tmp_path):
+    await register(firm)
+    async with firm.working(), trading(firm, tmp_path) as (oms, _):
+        await leased(oms)
+        async with firm.connected("admin") as stranger:
+            for place in range(2):
+                event_id = derived_id("act-1", "oms.action", "oms-1", place)
+                burned = {"Nats-Msg-Id": f"{ANSWERED}:{event_id}"}
+                await stranger.client.publish("mts.v1.news.feed.beat", b"{}", headers=burned)
+            await stranger.client.flush()
+        await ask(firm, action("cooldown", 600))
+
+        async def said() -> bool:
+            return await answers(firm) == ["ACKNOWLEDGED", "COMPLETED"]
+
+        await eventually(said, 10, "both answers are in the stream")
 
 
 async def test_a_shadow_cancels_what_still_increases_before_it_says_that_it_is_complete(

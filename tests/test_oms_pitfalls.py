@@ -22,6 +22,7 @@ from oms_cases import (
 from support import eventually
 from test_oms_trust import publish, requested
 
+from operations.clock import NANOSECONDS, now_ns, parse_rfc3339, rfc3339
 from operations.events.commands import FlattenCommanded, FlattenOrder
 from operations.halt.book import Order
 
@@ -100,6 +101,47 @@ async def test_pitfall_3_a_restart_does_not_do_a_flatten_twice(firm, tmp_path):
             await acknowledged(person, "oms-1", "FLAT", halt_id="h-2")
             assert len(floor.sent) == 4, "what was flat before the restart is not begun again"
             assert code(floor.trade(order("more"))) == "FUND_HALTED"
+
+
+class Unfilled(Floor):
+    """An order system whose exits stay at the venue unfilled."""
+
+    async def send_exit(self, order):
+        self.sent.append(order.order_id)
+
+
+async def test_a_flatten_that_was_void_before_it_was_finished_is_said_once_after_a_restart(
+    firm, tmp_path
+):
+    await register(firm)
+    floor, command, memory = Unfilled(), flatten("h-1", ACCOUNT), tmp_path / "oms.json"
+    soon = rfc3339(now_ns() + 4 * NANOSECONDS)
+    command = msgspec.structs.replace(
+        command, data=msgspec.structs.replace(command.data, expires_at=soon)
+    )
+    async with firm.working(), firm.connected("operator") as person:
+        await person.listen(ACKNOWLEDGED)
+        async with trading(firm, tmp_path, floor) as (oms, _):
+            oms.gate.position(ACCOUNT, "AAPL", Decimal(7))
+            await leased(oms)
+            await person.send(halt_order("h-1", "FUND_HALT", fund_id="alpha"), "operator")
+            await acknowledged(person, "oms-1", "BLOCKING", halt_id="h-1")
+            await person.send(command, "operator")
+            await eventually(lambda: floor.sent, message="its exit went out")
+        await eventually(lambda: now_ns() > parse_rfc3339(soon), 10, "the order is void")
+        for again in ("h-2", "h-3"):
+            async with trading(firm, tmp_path, floor) as (oms, _):
+                oms.gate.position(ACCOUNT, "AAPL", Decimal(7))
+                await leased(oms)
+                said = await acknowledged(person, "oms-1", "REFUSED", halt_id="h-1")
+                await eventually(lambda: "REFUSED" in memory.read_text(), 10, "it is remembered")
+                await person.send(halt_order(again, "FUND_HALT", fund_id="beta"), "operator")
+                await acknowledged(person, "oms-1", "BLOCKING", halt_id=again)
+        words = said["data"]["reason"]
+        assert words == f"the order was void at {soon} before all was closed: 7 AAPL"
+        found = await firm.stored(ACKNOWLEDGED)
+        assert [each.data.phase for each in found].count("REFUSED") == 1
+        assert len(floor.sent) == 1
 
 
 async def test_a_flatten_of_an_account_that_is_not_paper_is_refused_and_does_nothing(

@@ -9,9 +9,10 @@ from watching import event
 
 from operations.adapters import judge, roster_files, watch_parts
 from operations.adapters.watch import MEASURE_MINUTES, Watch
-from operations.clock import NANOSECONDS, now_ns, rfc3339
+from operations.clock import NANOSECONDS, now_ns, parse_rfc3339, rfc3339
 from operations.config import Settings
 from operations.config import Watch as WatchSettings
+from operations.episodes import ACKNOWLEDGE_SECONDS, DONE_SECONDS
 from operations.events import subjects
 from operations.events.base import Event, encode
 from operations.events.operations import ClockTicked, ConfigChange, ConfigChanged, Tick
@@ -250,6 +251,9 @@ def test_an_action_that_another_rule_died_before_asking_for_is_asked_for_once(st
     stream.start()
     stream.read()
     (action,) = stream.watch.waiting.values()
+    assert action.data.check == NAME
+    late_ns = parse_rfc3339(action.data.done_deadline) - parse_rfc3339(action.data.ack_deadline)
+    assert late_ns == (DONE_SECONDS - ACKNOWLEDGE_SECONDS) * NANOSECONDS
     assert action.data.episode == raised.data.episode == asked.data.episode
     stream.say()
     stream.start()

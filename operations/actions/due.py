@@ -1,4 +1,4 @@
-"""What has to be said about actions: that they ended, that nobody answered, why a release does not.
+"""What has to be said about actions: their end, who does not answer or complete, void releases.
 
 Everything follows from the fold and a time, under ids that follow from its cause: whoever says it
 again after a crash says the same bytes. What the stream holds of it already is passed over.
@@ -19,8 +19,9 @@ from operations.events.findings import Finding, FindingCleared, FindingRaised, P
 CHECK = "actions"
 VERSION = "actions/v1"
 KIND, ACTION, SYSTEM = "kind", "action_id", "oms_id"  # parameters of its findings
-UNANSWERED, REFUSED, NO_RELEASE = "unanswered", "refused", "release_refused"
-KINDS = (UNANSWERED, REFUSED, NO_RELEASE)
+UNANSWERED, UNDONE, REFUSED = "unanswered", "undone", "refused"
+NO_RELEASE = "release_refused"
+KINDS = (UNANSWERED, UNDONE, REFUSED, NO_RELEASE)
 TITLE_LENGTH = 300
 SCOPES = ("strategy", "fund")  # that have a field of their own in the envelope
 NEXT = "mts actions list shows it; what it asks for is not done there, so see to it by hand"
@@ -49,13 +50,22 @@ def cleared(
         action = known.get(named.get(ACTION, ""))
         if action is None or named[KIND] == NO_RELEASE:
             continue
-        oms_id = named.get(SYSTEM, "")
-        answered = named[KIND] == UNANSWERED and oms_id not in action.silent(order_systems)
-        if action.end is not None:
-            yield _end(finding, action.end.at_ns)
-        elif answered:
-            answers = [each for name, each in action.answers.items() if oms_id in ("", name)]
-            yield _end(finding, min((each.first_ns for each in answers), default=action.at_ns))
+        over_ns = _over_ns(action, named[KIND], named.get(SYSTEM, ""), order_systems)
+        if over_ns is not None:
+            yield _end(finding, over_ns)
+
+
+def _over_ns(action: Action, kind: str, oms_id: str, order_systems: frozenset[str]) -> int | None:
+    """Return when the reason of a finding was gone, None while it is there."""
+    if action.end is not None:
+        return action.end.at_ns
+    said = action.answers.get(oms_id)
+    if kind == UNDONE and said and said.answer.phase != "ACKNOWLEDGED":
+        return said.at_ns
+    if kind == UNANSWERED and oms_id not in action.silent(order_systems):
+        answers = [each for name, each in action.answers.items() if oms_id in ("", name)]
+        return min((each.first_ns for each in answers), default=action.at_ns)
+    return None
 
 
 def no_release(refused: Refused) -> FindingRaised:
@@ -92,8 +102,14 @@ def _about(action: Action, order_systems: frozenset[str], now_ns: int) -> Iterat
             who = oms_id or "no order system"
             words = f"{who} has not answered that it does" if oms_id else f"{who} has answered"
             yield _alarm(action, UNANSWERED, oms_id, deadline, words)
+    done_deadline = action.request.done_deadline
     for oms_id, said in sorted(action.answers.items()):
-        if said.answer.phase == "REFUSED":
+        if said.answer.phase == "ACKNOWLEDGED" and done_deadline is not None:
+            late_ns = max(parse_rfc3339(done_deadline), said.first_ns)
+            if now_ns >= late_ns:
+                words = f"{oms_id} has acknowledged and not completed"
+                yield _alarm(action, UNDONE, oms_id, rfc3339(late_ns), words, said.answer.reason)
+        elif said.answer.phase == "REFUSED":
             words = f"{oms_id} refuses"
             yield _alarm(action, REFUSED, oms_id, rfc3339(said.at_ns), words, said.answer.reason)
 

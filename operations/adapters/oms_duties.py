@@ -33,7 +33,7 @@ from operations.halt.verdicts import HALTED, Denial
 
 Via = Literal["core", "stream", "snapshot", "file"]
 Which = Literal["increasing", "all"]
-Once = Literal["CANCEL_SENT", "CANCEL_CONFIRMED", "FLAT"]
+Once = Literal["CANCEL_SENT", "CANCEL_CONFIRMED", "FLAT", "REFUSED"]
 REFUSALS_KEPT = 1000
 REFUSAL_NS = 200_000_000
 CLOSE_SECONDS = 1.0

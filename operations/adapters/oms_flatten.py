@@ -37,6 +37,19 @@ class Flattener:
             self._running.add(halt_id)
             self._duties.later(self._run(event))
 
+    def void(self, event: FlattenCommanded) -> None:
+        """Say of an order that is void now, and was begun before a restart, how it ended."""
+        halt_id, accounts = event.data.halt_id, frozenset(event.data.account_ids)
+        done = self._duties.was_done
+        if halt_id in self._running or not done(halt_id, "flatten") or done(halt_id, "FLAT"):
+            return
+        if self._flat(accounts):
+            self._duties.say_once(halt_id, "FLAT", "stream", event)
+            return
+        left = self._problem(event) or self._held(accounts) or "orders are open"
+        reason = f"the order was void at {event.data.expires_at} before all was closed: {left}"
+        self._duties.say_once(halt_id, "REFUSED", "stream", event, reason=reason)
+
     async def _run(self, event: FlattenCommanded) -> None:
         halt_id = event.data.halt_id
         voice = self._duties.voice

@@ -267,7 +267,11 @@ class Fold:
     def _flatten(self, heard: Heard) -> None:
         event = heard.fact.event
         assert isinstance(event, FlattenCommanded)
-        if heard.fact.sequence is not None and not self._expired(event.data.expires_at):
+        if heard.fact.sequence is None:
+            return
+        if self._expired(event.data.expires_at):
+            self._flattener.void(event)
+        else:
             self._flattener.start(event)
 
     def _act(self, heard: Heard) -> None:

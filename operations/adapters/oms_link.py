@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -113,6 +114,11 @@ class Outbox:
         subject = filled.subject
         headers = self._signed(subject, payload)
         headers["Nats-Msg-Id"] = f"{subject}:{filled.event_id}"
+        if event.event_id:
+            # Others can work it out, and the server takes an id once, on whatever subject. Our own
+            # signature of it they cannot, and it is the same in our next life.
+            proof = sha256(self._signer(subject, event.event_id.encode()).encode())
+            headers["Nats-Msg-Id"] += f":{proof.hexdigest()[:32]}"
         self._number += 1
         self._waiting[self._number] = _Waiting(subject, payload, headers, stored)
         if len(self._waiting) > WAITING_AT_MOST:

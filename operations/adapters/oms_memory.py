@@ -19,7 +19,9 @@ from operations.errors import Corrupted
 from operations.events.halts import Halt, HaltReason, HaltRequested, Level, Mode
 from operations.halt.state import Episode
 
-Deed = Literal["cancel_all", "flatten", "exit", "CANCEL_SENT", "CANCEL_CONFIRMED", "FLAT"]
+Deed = Literal[
+    "cancel_all", "flatten", "exit", "CANCEL_SENT", "CANCEL_CONFIRMED", "FLAT", "REFUSED"
+]
 HALTS_KEPT = 5_000  # whose deeds are remembered; commands expire long before as many more came
 
 

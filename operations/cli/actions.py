@@ -222,15 +222,18 @@ def _row(action: Action, watch: ActionWatch, now_ns: int) -> dict[str, Any]:
         "scope_id": request.scope_id,
         "target": _what(action),
         "asked_by": action.signer,
+        "check": request.check,
         "asked_at": action.event.timestamp,
         "finding": request.episode,
         "fund_id": action.event.fund_id,
         "answers": [
-            {"oms_id": oms_id, **_answer(said)} for oms_id, said in sorted(action.answers.items())
+            {"oms_id": oms_id, **_answer(said, action, now_ns)}
+            for oms_id, said in sorted(action.answers.items())
         ],
         "not_answered": silent,
         "answers_due": request.ack_deadline,
         "answers_late": bool(silent and late),
+        "done_due": request.done_deadline,
         "ends_at": rfc3339(ends_ns) if ends_ns is not None else None,
         "ends_by": "a person" if request.kind in BY_PERSON or ends_ns is None else "its time",
         "ended": _ended(action) if end is not None else None,
@@ -238,10 +241,12 @@ def _row(action: Action, watch: ActionWatch, now_ns: int) -> dict[str, Any]:
     }
 
 
-def _answer(said: Said) -> dict[str, Any]:
-    answer = said.answer
+def _answer(said: Said, action: Action, now_ns: int) -> dict[str, Any]:
+    answer, due = said.answer, action.request.done_deadline
+    waits = answer.phase == "ACKNOWLEDGED" and action.end is None
     return {
         "phase": answer.phase,
+        "done_late": waits and due is not None and now_ns >= parse_rfc3339(due),
         "measured": answer.measured,
         "currency": answer.currency,
         "reason": answer.reason,
@@ -263,7 +268,8 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         " ".join(
             str(part)
             for part in (
-                each["oms_id"], each["phase"], each["measured"], each["currency"], each["reason"],
+                each["oms_id"], each["phase"], "NOT DONE IN TIME" if each["done_late"] else None,
+                each["measured"], each["currency"], each["reason"],
             )
             if part is not None
         )
@@ -277,7 +283,13 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "action": row["action_id"],
         "asked": row["target"],
-        "by": f"{row['asked_by']}\n{row['asked_at'][:19]}Z\nfinding {row['finding']}",
+        "by": "\n".join(
+            (
+                row["check"] or row["asked_by"],
+                f"{row['asked_at'][:19]}Z",
+                f"finding {row['finding']}",
+            )
+        ),
         "order_systems": "\n".join(who),
         "ends": ends,
         "how_to_end_it": row["release"],

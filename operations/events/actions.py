@@ -31,6 +31,10 @@ class ActionRequest(Data, frozen=True, kw_only=True):
     ] = None
     orders_per_minute_at_most: Annotated[int | None, doc("Highest rate of new orders.")] = None
     currency: Annotated[Currency | None, doc("Currency of the amounts.")] = None
+    check: Annotated[Token | None, doc("Check that asks for it.")] = None
+    done_deadline: Annotated[
+        Timestamp | None, doc("When it is escalated where it is not completed.")
+    ] = None
 
 
 class ActionRequested(Event, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from action_cases import answer, at, released, requested
 
 from operations.actions import due
 from operations.actions.state import Actions
+from operations.clock import rfc3339
 from operations.events.actions import ActionExpired, ActionReleased
 from operations.events.base import encode
 from operations.events.findings import FindingRaised
@@ -78,6 +79,38 @@ def test_a_refusal_is_an_alarm_with_its_reason_until_the_action_is_over():
         f"{oms_id} refuses reduce_allocation of strategy mean-rev" for oms_id in SYSTEMS
     }
     assert said.look(20) == []
+    said.actions.release(released(), "operator", 2, at(21))
+    kinds = [type(each).__name__ for each in said.look(22)]
+    assert sorted(kinds) == ["ActionReleased", "FindingCleared", "FindingCleared"]
+
+
+def test_who_acknowledged_and_has_not_completed_by_its_deadline_is_told_until_he_has():
+    said = Said(requested(done_deadline=rfc3339(at(100))), requested("act-2", episode="epi-2"))
+    for oms_id in SYSTEMS:
+        said.actions.answer(answer(oms_id, "ACKNOWLEDGED"), at(1))
+        said.actions.answer(answer(oms_id, "ACKNOWLEDGED", "act-2"), at(1))
+    said.actions.answer(answer("oms-1", "COMPLETED"), at(50))
+    assert said.look(100 - 1e-9) == []
+    (alarm,) = said.look(100)
+    assert alarm.data.title == (
+        "oms-2 has acknowledged and not completed reduce_allocation of strategy mean-rev"
+    )
+    assert (alarm.data.severity, alarm.data.looked_at) == ("critical", rfc3339(at(100)))
+    assert said.look(101) == []
+    said.actions.answer(answer("oms-2", "COMPLETED"), at(130))
+    (cleared,) = said.look(140)
+    assert cleared.data.episode == alarm.data.episode
+    assert cleared.timestamp == rfc3339(at(130))
+    assert said.look(10_000) == [], "a request without such a deadline is never late"
+
+
+def test_who_acknowledges_after_the_deadline_is_told_when_he_does_and_an_end_clears_it():
+    said = Said(requested(done_deadline=rfc3339(at(5))))
+    said.actions.answer(answer("oms-1"), at(8))
+    said.actions.answer(answer("oms-2", "REFUSED"), at(8))
+    found = said.look(9)
+    assert sorted(each.data.parameters[0].value for each in found) == ["refused", "undone"]
+    assert {each.timestamp for each in found} == {rfc3339(at(8))}
     said.actions.release(released(), "operator", 2, at(21))
     kinds = [type(each).__name__ for each in said.look(22)]
     assert sorted(kinds) == ["ActionReleased", "FindingCleared", "FindingCleared"]

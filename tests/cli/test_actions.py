@@ -62,26 +62,45 @@ async def answer(firm, oms_id, phase, **more):
 async def test_a_list_says_what_is_asked_who_does_it_until_when_and_how_to_end_it(firm):
     assert await listed(firm) == []
     assert "no action is in force" in (await run(firm, "list")).out
-    await ask(firm)
+    past = rfc3339(now_ns())
+    await ask(firm, check="drift_monitor", done_deadline=past)
     await ask(firm, "act-2", "cooldown", until=600, ack=600)
     await ask(firm, "act-3", "cooldown", until=0, episode="epi-2")
+    await ask(firm, "act-4", "cooldown", until=600, episode="epi-4")
     await answer(firm, "oms-1", "COMPLETED", measured=Decimal("0.495"))
-    first, second = await listed(firm)
+    await answer(firm, "oms-2", "ACKNOWLEDGED")
+    first, second, third = await listed(firm)
+    assert (first["check"], second["check"]) == ("drift_monitor", None)
+    assert first["done_due"] == past
+    assert [each["done_late"] for each in first["answers"]] == [False, True]
     assert first["target"] == (
         "reduce_allocation of strategy mean-rev, part of the size at the start at most 0.5"
     )
     assert (first["asked_by"], first["finding"]) == ("service-watchdogs", "epi-1")
     assert [(each["oms_id"], each["phase"]) for each in first["answers"]] == [
-        ("oms-1", "COMPLETED")
+        ("oms-1", "COMPLETED"),
+        ("oms-2", "ACKNOWLEDGED"),
     ]
-    assert (first["not_answered"], first["answers_late"]) == (["oms-2"], True)
+    assert (first["not_answered"], first["answers_late"]) == ([], False)
+    assert third["not_answered"] == second["not_answered"] == ["oms-1", "oms-2"]
     assert (first["ends_at"], first["ends_by"]) == (None, "a person")
     assert first["release"] == "mts actions release act-1"
-    assert (second["ends_by"], second["answers_late"]) == ("its time", False)
+    assert (second["ends_by"], second["answers_late"], third["answers_late"]) == (
+        "its time",
+        False,
+        True,
+    )
     shown = (await run(firm, "list")).out
-    for words in ("oms-1 COMPLETED 0.495", "oms-2 HAS NOT ANSWERED", "when a person ends it"):
+    for words in (
+        "oms-1 COMPLETED 0.495",
+        "oms-2 ACKNOWLEDGED NOT DONE IN TIME",
+        "drift_monitor",
+        "oms-1 is asked",
+        "oms-1 HAS NOT ANSWERED",
+        "when a person ends it",
+    ):
         assert words in shown
-    assert len(await listed(firm, "--all")) == 3
+    assert len(await listed(firm, "--all")) == 4
     assert (await listed(firm, "--all"))[2]["ended"].startswith("expired at ")
 
 

@@ -123,6 +123,21 @@ async def test_what_is_refused_is_reported_and_a_release_ends_it(house):
         assert over.data.reason == "operator: checked"
 
 
+async def test_who_acknowledges_and_does_not_complete_in_time_is_reported_until_he_does(house):
+    event = requested(ack=600)
+    soon = rfc3339(now_ns() + 2 * NANOSECONDS)
+    data = msgspec.structs.replace(event.data, done_deadline=soon)
+    async with house.worked():
+        await house.say(msgspec.structs.replace(event, data=data))
+        await house.say(answered("oms-1"), "oms-1")
+        await house.say(answered("oms-2"), "oms-2")
+        await house.say(answered("oms-2", phase="COMPLETED"), "oms-2")
+        await house.hold("undone oms-1 raised")
+    async with house.worked():
+        await house.say(answered("oms-1", phase="COMPLETED"), "oms-1")
+        await house.hold("undone oms-1 raised", "undone oms-1 cleared")
+
+
 async def test_its_time_is_over(house):
     async with house.worked():
         await house.say(requested("act-1", "cooldown", ack=600, until=0.5))
