@@ -13,6 +13,7 @@ from operations.cli import bus, fleet
 from operations.cli.output import PROVEN, TAMPERED, Output, run, write_json
 from operations.cli.tables import write_table
 from operations.errors import Rejected
+from operations.settings.catalogue import nearest
 
 STYLES = {"passed": "green", "silent": "red", "refused": "red", "none": "yellow"}
 
@@ -58,7 +59,7 @@ async def _canary(only: tuple[str, ...], seconds: float, output: Output) -> int:
 def _chosen(only: tuple[str, ...]) -> tuple[Watchdog, ...]:
     known = {each.name: each for each in watchdogs.ALL}
     if unknown := sorted(set(only) - known.keys()):
-        raise Rejected(f"there is no watchdog {unknown[0]!r}; there are {', '.join(known)}")
+        raise Rejected(f"there is no watchdog {unknown[0]!r}{nearest(unknown[0], known)}")
     return tuple(known[name] for name in only) or watchdogs.ALL
 
 

@@ -20,7 +20,7 @@ from operations.cli.output import WIDTH_WITHOUT_TERMINAL, printable, terminal_wi
 
 Rows = Sequence[Mapping[str, Any]]
 Names = Mapping[str, str]
-INDENT = 4
+INDENT, GAP = 4, 2
 NOTHING: Names = {}
 
 
@@ -73,7 +73,10 @@ def _narrow(rows: Rows, styles: Names, below: Names) -> Group:
     cells = [[_plain(row[name]) for name in names] for row in rows]
     heads = [name.replace("_", " ") for name in names]
     widths = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
-    drawn: list[RenderableType] = [_line(heads, widths, NOTHING), Text("─" * (sum(widths) + 2))]
+    drawn: list[RenderableType] = [
+        _line(heads, widths, NOTHING),
+        Text("─" * (sum(widths) + GAP * (len(widths) - 1))),
+    ]
     for row, line in zip(rows, cells, strict=True):
         said = (form.format(_plain(row[name])) for name, form in below.items() if row[name])
         drawn += [_line(line, widths, styles), Padding(Text("  ".join(said)), (0, 0, 0, INDENT))]
@@ -83,7 +86,7 @@ def _narrow(rows: Rows, styles: Names, below: Names) -> Group:
 def _line(cells: Sequence[str], widths: Sequence[int], styles: Names) -> Text:
     line = Text(overflow="fold")
     for text, width in zip(cells, widths, strict=True):
-        line.append(f"{set_cell_size(text, width)}  ", styles.get(text, ""))
+        line.append(set_cell_size(text, width + GAP), styles.get(text, ""))
     return line
 
 

@@ -11,11 +11,21 @@ from operations.adapters import backtest as backtests
 from operations.adapters.backtest import Backtest
 from operations.adapters.recordings import open_recording
 from operations.cli import watch_chart
-from operations.cli.output import Bar, Output, complain, headline, read_text, write_json
+from operations.cli.output import (
+    PROVEN,
+    Bar,
+    Output,
+    complain,
+    headline,
+    read_text,
+    run,
+    write_json,
+)
 from operations.cli.tables import write_table
 from operations.clock import parse_rfc3339, rfc3339
 from operations.errors import Rejected
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
+from operations.settings.catalogue import nearest
 from operations.statistics.detection import (
     Window,
     detection,
@@ -40,7 +50,7 @@ def backtest(
     began after it could judge, and episodes in no window for each unit-day, both with intervals
     of 95 %.
 
-    Exit code 0: read to its end. 1: nothing could be made of a file or a name. 130: Ctrl-C.
+    Exit code 0: read to its end. 2: nothing could be made of a file or a name. 130: Ctrl-C.
 
     Example: mts watch backtest --check news_spike --from stories.jsonl.gz
 
@@ -59,9 +69,18 @@ def backtest(
     output
         How the result is printed.
     """
+
+    async def work() -> int:
+        _try(check, from_, labels, chart, output)
+        return PROVEN
+
+    return run(work())
+
+
+def _try(check: str, from_: Path, labels: Path | None, chart: Path | None, output: Output) -> None:
     known = {one.name: one for one in watchdogs.ALL}
     if check not in known:
-        raise Rejected(f"there is no watchdog {check!r}; there are {', '.join(sorted(known))}")
+        raise Rejected(f"there is no watchdog {check!r}{nearest(check, known)}")
     labelled = read_labels(labels) if labels else {}
     recording = open_recording(from_)
     with Bar(f"{check} reads {from_.name}", of="lines") as bar:
@@ -75,7 +94,6 @@ def backtest(
         _show(result)
     else:
         write_json(result, output)
-    return 0
 
 
 def read_labels(file: Path) -> dict[str, list[Window]]:

@@ -16,10 +16,22 @@ from operations.adapters.watch_board import Part
 from operations.adapters.watch_view import BoardView, EpisodeTold
 from operations.checks import Standing
 from operations.cli import bus, fleet
-from operations.cli.output import PROVEN, Flag, Output, complain, headline, run, write_json
-from operations.cli.tables import table, write_table
+from operations.cli.output import (
+    PROVEN,
+    WIDTH_WITHOUT_TERMINAL,
+    Flag,
+    Output,
+    age,
+    complain,
+    headline,
+    run,
+    terminal_width,
+    write_json,
+)
+from operations.cli.tables import fitted, write_table
 from operations.clock import NANOSECONDS, now_ns, parse_rfc3339
 from operations.errors import Rejected
+from operations.settings.catalogue import nearest
 
 watchdogs = App(name="watchdogs", help="How everything that is watched stands.")
 
@@ -36,6 +48,9 @@ STYLES = {
     SIGNS["silent"]: "yellow", SIGNS["data fault"]: "yellow", SIGNS["ok"]: "green",
 }  # fmt: skip
 ORDER = tuple(SIGNS)
+BELOW = {"unit": "{}", "what": "{}"}
+REPORT_BELOW = {"unit": "{}", "what": "{}", "would_have": "would have: {}"}
+FEW = 3  # units of a watchdog that are ok and stand in a row of their own
 
 
 @watchdogs.default
@@ -45,8 +60,9 @@ def board(
 ) -> int:  # fmt: skip
     """Show every unit that is watched: its state, its statistic against the limit, its sample.
 
-    Exit code 0: shown, and nothing is breached, silent or at fault. 1: something is. 2: NATS does
-    not answer, or there is no roster.
+    Many units of a watchdog that are ok are one row, unless --check or --fund names them; JSON
+    has each. Exit code 0: shown, and nothing is breached, silent or at fault. 1: something is.
+    2: NATS does not answer, or there is no roster.
 
     Example: mts watchdogs
 
@@ -79,7 +95,7 @@ def board(
                 await _show_for_ever(view, check, fund, unwell=unwell)
         found = rows(view, check, fund, unwell=unwell)
         if output == "table":
-            write_table([_for_people(row) for row in found], STYLES)
+            write_table(for_people(found, fold=not (check or fund)), STYLES, BELOW)
         else:
             _write(found, output)
         return _verdict(view, found, output)
@@ -91,7 +107,9 @@ async def _show_for_ever(view: BoardView, check: str, fund: str, *, unwell: bool
     def drawn() -> Group:
         found = rows(view, check, fund, unwell=unwell)
         words = Text("Ctrl-C ends this.  " + _summary(found))
-        return Group(table([_for_people(row) for row in found], STYLES), words)
+        shown = for_people(found, fold=not (check or fund))
+        width = terminal_width() or WIDTH_WITHOUT_TERMINAL
+        return Group(fitted(shown, STYLES, BELOW, width), words)
 
     with Live(drawn(), auto_refresh=False, screen=True) as live:
         while True:
@@ -151,11 +169,37 @@ def _empty(name: str, state: str, words: str) -> dict[str, Any]:
         "fund", "mode", "statistic", "threshold", "sample", "last_look", "statistic_name",
         "episode", "process",
     ))  # fmt: skip
-    return {"state": state, "watchdog": name, "unit": "-", "what": words} | blank
+    return {"state": state, "watchdog": name, "unit": "", "what": words} | blank
 
 
-def _for_people(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns that fit on a screen, figures short, times as ages."""
+def for_people(found: list[dict[str, Any]], *, fold: bool) -> list[dict[str, Any]]:
+    """Return the columns that fit on a screen; many units that are ok become one row."""
+    well: dict[str, list[dict[str, Any]]] = {}
+    for row in found:
+        if row["state"] == "ok":
+            well.setdefault(row["watchdog"], []).append(row)
+    many = {name for name, units in well.items() if fold and len(units) > FEW}
+    shown = [row for row in found if row["state"] != "ok" or row["watchdog"] not in many]
+    shown += [_folded(well[name]) for name in sorted(many)]
+    return [_columns(row) for row in shown]
+
+
+def _folded(units: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one row for several; its look is the one that is longest ago."""
+    first = units[0]
+    return _empty(
+        first["watchdog"],
+        "ok",
+        f"all within their limits: mts watchdogs --check {first['watchdog']}",
+    ) | {
+        "unit": f"{len(units)} units",
+        "mode": ", ".join(sorted({row["mode"] for row in units})),
+        "last_look": min(row["last_look"] for row in units),
+    }
+
+
+def _columns(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its figures short and its times as ages."""
     return {
         "state": SIGNS[row["state"]],
         "watchdog": row["watchdog"],
@@ -163,7 +207,7 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
         "mode": row["mode"],
         "statistic": _short(row["statistic"]),
         "limit": _short(row["threshold"]),
-        "n": row["sample"],
+        "sample": row["sample"],
         "last_look": _age(row["last_look"]),
         "what": row["what"],
     }
@@ -176,11 +220,7 @@ def _short(value: float | None) -> str | None:
 def _age(at: str | None) -> str | None:
     if at is None:
         return None
-    seconds = max(0, now_ns() - parse_rfc3339(at)) // NANOSECONDS
-    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {name} ago"
-    return f"{seconds} s ago"
+    return f"{age((now_ns() - parse_rfc3339(at)) / NANOSECONDS)} ago"
 
 
 def _summary(found: list[dict[str, Any]]) -> str:
@@ -253,9 +293,10 @@ def _show_report(episodes: list[EpisodeTold], checks: list[str], days: int, outp
     write_table(totals)
     if lines:
         print()
-        columns = ("raised_at", "watchdog", "unit", "mode", "lasted", "what", "would_have")
-        write_table([{name: row[name] for name in columns} for row in lines])
-    headline("✓", f"{len(lines)} episodes in {days} days", "green")
+        columns = ("raised_at", "watchdog", "mode", "lasted", "unit", "what", "would_have")
+        write_table([{name: row[name] for name in columns} for row in lines], {}, REPORT_BELOW)
+    what = "1 episode" if len(lines) == 1 else f"{len(lines)} episodes"
+    headline("✓", f"{what} in {days} days", "green")
 
 
 def episode_row(episode: EpisodeTold, at_ns: int) -> dict[str, Any]:
@@ -270,7 +311,7 @@ def episode_row(episode: EpisodeTold, at_ns: int) -> dict[str, Any]:
         "mode": worst.mode,
         "open": episode.cleared_at is None,
         "seconds": seconds,
-        "lasted": ("open, " if episode.cleared_at is None else "") + _duration(seconds),
+        "lasted": ("open, " if episode.cleared_at is None else "") + age(seconds),
         "severity": worst.severity,
         "what": worst.title,
         "would_have": worst.would_have,
@@ -293,17 +334,10 @@ def total_row(name: str, lines: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _duration(seconds: float) -> str:
-    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {name}"
-    return f"{seconds:.0f} s"
-
-
 def _require_known(check: str) -> None:
     names = [one.name for one in known_watchdogs.ALL]
     if check and check not in names:
-        raise Rejected(f"there is no watchdog {check}; there are {', '.join(names)}")
+        raise Rejected(f"there is no watchdog {check!r}{nearest(check, names)}")
 
 
 def _write(found: list[dict[str, Any]], output: Output) -> None:

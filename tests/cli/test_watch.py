@@ -96,16 +96,16 @@ def test_labels_give_recall_and_false_positives_with_intervals(tmp_path, file):
 
 def test_what_cannot_be_used_is_an_exit_code_and_a_reason(tmp_path, file):
     unknown = run(tmp_path, "--check", "nonsense", "--from", file)
-    assert unknown.returncode == 1
-    assert "there are" in unknown.stderr
+    assert unknown.returncode == 2
+    assert "known are" in unknown.stderr
     missing = run(tmp_path, "--check", "vpin", "--from", tmp_path / "none.jsonl")
-    assert (missing.returncode, "cannot read" in missing.stderr) == (1, True)
+    assert (missing.returncode, "cannot read" in missing.stderr) == (2, True)
     labels = tmp_path / "labels.json"
     labels.write_text("[]")
     wrong = run(tmp_path, "--check", "vpin", "--from", file, "--labels", labels)
-    assert (wrong.returncode, "windows by unit" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, "windows by unit" in wrong.stderr) == (2, True)
     blind = run(tmp_path, "--check", "news_spike", "--from", file)
     assert "it never looked" in blind.stderr
     file.write_text('{"subject": "mts.v1.a.b", "payload": {}}\n')
     empty = run(tmp_path, "--check", "vpin", "--from", file)
-    assert (empty.returncode, "no event that is known" in empty.stderr) == (1, True)
+    assert (empty.returncode, "no event that is known" in empty.stderr) == (2, True)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from alert_site import vpin
 from commands import Command, assert_harmless
 from halting import Firm, ready
 from support import eventually
@@ -13,6 +14,7 @@ from volatile_fund import CALM, WILD, history
 
 from operations import watchdogs as known
 from operations.adapters import accounts
+from operations.cli import watchdogs as board
 from operations.config import Watch
 from operations.events.base import encode
 from operations.watchdogs.portfolio_vol_dd import NAME
@@ -78,11 +80,14 @@ async def test_a_breach_is_on_the_board_and_in_the_report(house):
         assert row["statistic"] >= row["threshold"] > 0
         assert "! warning" in shown
         assert_harmless(shown)
+    async with house.firm.connected("watchdogs") as canary:
+        await canary.send(vpin(environment="canary"), "service-watchdogs")
     report = json.loads(await house.run("watchdogs", "report", "--output", "json"))
     (total,) = [each for each in report["watchdogs"] if each["watchdog"] == NAME]
     assert (total["episodes"], total["open"], total["acted"], total["would_have_acted"]) == (
         1, 1, 0, 1,
     )  # fmt: skip
+    assert len(report["episodes"]) == 1  # what a canary finds each day is no episode
     assert "reduce gross exposure" in await house.run("watchdogs", "report")
 
 
@@ -93,9 +98,26 @@ async def test_where_no_process_speaks_every_watchdog_is_silent_and_that_is_no_s
     }
 
 
+def test_many_units_that_are_ok_are_one_row_with_the_oldest_look_unless_they_are_asked_for():
+    def row(number, state="ok"):
+        return {
+            "state": state, "watchdog": "vpin", "unit": f"U{number}", "mode": "act",
+            "statistic": 0.1, "threshold": 0.4, "sample": 600, "what": "calm",
+            "last_look": f"2026-11-20T15:00:0{number}Z",
+        }  # fmt: skip
+
+    units = [row(0, "warning"), *(row(number) for number in range(1, 5))]
+    shown = board.for_people(units, fold=True)
+    assert [each["unit"] for each in shown] == ["U0", "4 units"]
+    assert shown[1]["last_look"] == board.for_people(units[1:2], fold=True)[0]["last_look"]
+    assert "mts watchdogs --check vpin" in shown[1]["what"]
+    assert len(board.for_people(units, fold=False)) == 5
+    assert len(board.for_people(units[:4], fold=True)) == 4
+
+
 async def test_a_name_that_is_none_is_refused_with_those_that_are(house):
     said = await house.run("watchdogs", "--check", "vipn", code=2)
-    assert NAME in said
+    assert "did you mean vpin?" in said
 
 
 async def test_a_board_that_no_watchdog_process_signed_is_not_shown(house):
