@@ -7,6 +7,7 @@ stands: the limits of funds have layers of their own (docs/configuration.md).
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_type_hints
@@ -32,6 +33,7 @@ from operations.sections import Section
 from operations.sections import doc as _doc
 
 PREFIX = "MTS_"
+_ENUM = re.compile("Invalid enum value '.*'", re.DOTALL)
 WATCHDOGS = "MTS_WATCHDOGS_"  # settings of checks: MTS_WATCHDOGS_VPIN_HIGH
 
 
@@ -306,7 +308,7 @@ def _section_settings(section: str, struct: type[Struct]) -> Iterator[Setting]:
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of this process.
 
-    Raises Rejected with the key, the value and the place when something is unknown or wrong.
+    Raises Rejected with the key and the place when something is unknown or wrong.
     """
     environ = os.environ if environ is None else environ
     variables = {setting.variable: setting for setting in catalogue()}
@@ -329,7 +331,12 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     try:
         settings = msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise Rejected(f"wrong setting: {error} (from the environment or {file})") from error
+        # Without the value, which may be a secret in the wrong place.
+        said = _ENUM.sub("none of the values it may have", str(error))
+        raise Rejected(
+            f"wrong setting: {said} (from the environment or {file}); docs/settings.md says what "
+            "it may be"
+        ) from None
     return msgspec.structs.replace(settings, watchdogs=watchdogs)
 
 

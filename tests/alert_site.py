@@ -28,11 +28,15 @@ from operations.alert_settings import (
 )
 from operations.config import Postgres, subprocess_environment
 from operations.events.findings import Finding, FindingCleared, FindingRaised, FindingUpdated
+from operations.process_settings import Log
 from workers import notifications, runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 ROLE = "mts_notifier"
-SECRETS = ("bot-secret", "hook-secret", "integration-secret", "hmac-secret", "notion-secret")
+SECRETS = (
+    "bot-secret", "hook-secret", "integration-secret", "hmac-secret", "notion-secret",
+    "apprise-secret", "mail-password", "ping-secret",
+)  # fmt: skip
 
 
 class Site:
@@ -43,11 +47,13 @@ class Site:
         self.nats, self.database, self.receiver, self.mail = nats, database, receiver, mail
         self.alerts = Alerts(**({"halt_seconds": 0.0, "timeout_seconds": 2.0} | alerts))
         self.bot_token = SECRETS[0]
+        self.log = Log()
         self.channels = ("telegram", "slack", "pagerduty", "email", "webhook", "notion")
 
     def settings(self):
         on = {name: name in self.channels for name in catalogue.NAMES}
         url = self.receiver.url
+        apprise = url.replace("http://", f"json://mts:{SECRETS[5]}@")
         base = self.firm.settings("notifications")
         return msgspec.structs.replace(
             base,
@@ -65,12 +71,15 @@ class Site:
                 smtp_host="127.0.0.1",
                 smtp_port=self.mail.port,
                 smtp_security="none",
+                smtp_user=self.mail.known[0],
+                smtp_password=self.mail.known[1],
                 sender="mts@example.org",
                 to="desk@example.org",
             ),
             webhook=Webhook(enabled=on["webhook"], url=f"{url}/hook", key=SECRETS[3]),
             notion=Notion(enabled=on["notion"], token=SECRETS[4], database_id="db-1", url=url),
-            apprise=Apprise(enabled=on["apprise"], url=url.replace("http", "json") + "/any"),
+            apprise=Apprise(enabled=on["apprise"], url=f"{apprise}/any/{SECRETS[5]}"),
+            log=self.log,
         )
 
     @asynccontextmanager
@@ -110,7 +119,10 @@ class Site:
 
     def told(self):
         """How many messages each channel got, by its name."""
-        paths = {"telegram": "/bot", "slack": "/services", "pagerduty": "/v2", "webhook": "/hook"}
+        paths = {
+            "telegram": "/bot", "slack": "/services", "pagerduty": "/v2", "webhook": "/hook",
+            "apprise": "/any",
+        }  # fmt: skip
         counted = {name: len(self.receiver.at(path)) for name, path in paths.items()}
         counted["notion"] = len(self.receiver.at("/v1/pages"))
         return counted | {"email": len(self.mail.mails)}

@@ -11,7 +11,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
@@ -51,12 +51,16 @@ NOTHING: dict[str, str] = {}
 
 
 class Answer(NamedTuple):
-    """What is answered; one that hangs takes the request and says nothing until it is let go."""
+    """What is answered; one that hangs takes the request and says nothing until it is let go.
+
+    One that trickles sends a header of one letter after the other, without an end.
+    """
 
     status: int = 200
     headers: dict[str, str] = NOTHING
     body: bytes = b"ok"
     hangs: bool = False
+    trickles: bool = False
 
 
 class Receiver:
@@ -67,6 +71,7 @@ class Receiver:
         self.answers: deque[Answer] = deque()
         self.always: Answer | None = None
         self.let_go = threading.Event()
+        self.cut_off = threading.Event()  # set when somebody who was trickled to has gone
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -80,6 +85,10 @@ class Receiver:
                 answer = receiver.take(request)
                 if answer.hangs:
                     receiver.let_go.wait(LONGEST_SECONDS)
+                    self.close_connection = True
+                    return
+                if answer.trickles:
+                    receiver.trickle(self.wfile)
                     self.close_connection = True
                     return
                 self.send_response(answer.status)
@@ -106,6 +115,14 @@ class Receiver:
         if self.always is not None:
             return self.always
         return self.answers.popleft() if self.answers else Answer()
+
+    def trickle(self, to: BinaryIO) -> None:
+        try:
+            to.write(b"HTTP/1.1 200 OK\r\nX: ")
+            while not self.let_go.wait(0.05):
+                to.write(b"x")
+        except OSError:
+            self.cut_off.set()
 
     def at(self, path: str) -> list[Request]:
         """Every request to a path."""

@@ -5,11 +5,13 @@ one for now, and of none one knows whether the message arrived.
 """
 
 import asyncio
+import logging
 
 from operations.adapters.channels.sender import Outgoing, Undelivered, secret
 from operations.alert_settings import Apprise as Settings
 from operations.errors import Rejected
 
+LOGS = ("apprise", "urllib3")  # where lines for debugging hold whole addresses
 KINDS = {"info": "info", "warning": "warning", "critical": "failure"}
 
 
@@ -19,6 +21,8 @@ class AppriseSender:
     def __init__(self, settings: Settings, seconds: float) -> None:
         from apprise import Apprise  # noqa: PLC0415 (it loads all services; only where it is used)
 
+        for name in LOGS:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._service = Apprise()
         if not self._service.add(secret(settings.url, settings.url_file)):
             raise Rejected("apprise.url is no URL that apprise knows")

@@ -8,6 +8,7 @@ it makes a new Message-ID for each attempt and does not say whether a refusal is
 import asyncio
 import smtplib
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -33,12 +34,15 @@ class EmailSender:
                 "send there"
             )
         self._seconds = seconds
+        # Of its own: a server that trickles keeps it, and must not keep those of other channels.
+        self._thread = ThreadPoolExecutor(1, "email")
 
     async def send(self, outgoing: Outgoing) -> None:
         """Hand the message to the mail server. Raises Undelivered or Rejected."""
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._seconds):
-                await asyncio.to_thread(self._deliver, self._mail(outgoing))
+                await loop.run_in_executor(self._thread, self._deliver, self._mail(outgoing))
         except TimeoutError as error:
             raise Undelivered(
                 f"the mail server did not answer within {self._seconds:g} s", unknown=True

@@ -5,8 +5,10 @@ The address and the headers may be secrets, so an error names the host and nothi
 
 import asyncio
 import http.client
+import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -51,6 +53,15 @@ class Address(NamedTuple):
         return f"{self.host}:{self.port}"
 
 
+class _Request(NamedTuple):
+    """What is sent, and where."""
+
+    method: str
+    where: Address
+    body: bytes
+    headers: dict[str, str]
+
+
 def address(url: str, setting: str) -> Address:
     """Take an address apart. Raises Rejected, which names the setting and not the address."""
     try:
@@ -72,26 +83,37 @@ async def post(
 
     A server that was not reached took nothing; of any later failure nobody knows.
     """
+    connection = _connection(where, seconds)
+    request = _Request(method, where, body, dict(headers))
     try:
         async with asyncio.timeout(seconds):
-            return await asyncio.to_thread(_exchange, where, body, dict(headers), seconds, method)
+            return await asyncio.to_thread(_exchange, connection, request)
     except TimeoutError as error:
+        _cut_off(connection.sock)
         raise Undelivered(
             f"{where.place} did not answer within {seconds:g} s", unknown=True
         ) from error
 
 
-def _exchange(
-    where: Address, body: bytes, headers: dict[str, str], seconds: float, method: str
-) -> Answer:
-    connection = _connection(where, seconds)
+def _cut_off(connected: socket.socket | None) -> None:
+    """End the thread that waits on a connection: a server that trickles would keep it for ever.
+
+    There are few such threads, and all channels share them.
+    """
+    if connected is not None:
+        with suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
+
+
+def _exchange(connection: http.client.HTTPConnection, request: _Request) -> Answer:
+    where = request.where
     try:
         try:
             connection.connect()
         except OSError as error:
             raise Undelivered(f"{where.place} cannot be reached: {_words(error)}") from None
         try:
-            connection.request(method, where.path, body, headers)
+            connection.request(request.method, where.path, request.body, request.headers)
             answer = connection.getresponse()
             return Answer(
                 answer.status, answer.getheader("Retry-After", ""), answer.read(MOST_BYTES)

@@ -8,6 +8,7 @@ import socket
 import pytest
 from msgspec.structs import replace
 from receivers import MESSAGE, Answer, receiving
+from support import eventually
 
 from operations.adapters.channels import http
 from operations.adapters.channels.apprise import AppriseSender
@@ -205,6 +206,18 @@ async def test_who_does_not_answer_in_time_may_have_the_message(receiver, name):
     assert error.value.unknown
 
 
+async def test_who_trickles_keeps_no_thread(receiver):
+    """The threads are few, and all channels share them."""
+    receiver.always = Answer(trickles=True)
+    with pytest.raises(Undelivered, match="did not answer within") as error:
+        await senders(receiver.url)["slack"].send(Outgoing(MESSAGE, repeated=False))
+    assert error.value.unknown
+    try:
+        await eventually(receiver.cut_off.is_set)
+    finally:
+        receiver.let_go.set()
+
+
 @pytest.mark.parametrize("name", WEB)
 async def test_who_cannot_be_reached_does_not_have_the_message(name):
     with socket.socket() as taken:
@@ -221,9 +234,30 @@ async def test_apprise_hands_it_to_the_service_of_its_url(receiver):
     body = receiver.requests[0].json
     assert body["title"] == MESSAGE.headline
     assert body["message"].startswith("fund: alpha")
-    receiver.always = Answer(500)
-    with pytest.raises(Undelivered) as error:
+    await sender.send(Outgoing(MESSAGE, repeated=True))
+    assert receiver.requests[1].json["message"].startswith(REPEATED)
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(500), Answer(404), Answer(302), Answer(hangs=True), Answer(trickles=True)]
+)
+async def test_whatever_apprise_meets_is_tried_again_and_may_have_arrived(receiver, answer):
+    sender = AppriseSender(Apprise(url=f"json://127.0.0.1:{receiver.port}/any"), SECONDS)
+    receiver.always = answer
+    with pytest.raises(Undelivered, match="apprise") as error:
         await sender.send(Outgoing(MESSAGE, repeated=False))
+    assert error.value.unknown
+    receiver.let_go.set()
+    receiver.always = None
+    await sender.send(Outgoing(MESSAGE, repeated=True))  # it goes on after that
+
+
+async def test_apprise_cannot_tell_that_nobody_was_there():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"json://127.0.0.1:{taken.getsockname()[1]}/any"
+        with pytest.raises(Undelivered) as error:
+            await AppriseSender(Apprise(url=url), SECONDS).send(Outgoing(MESSAGE, repeated=False))
     assert error.value.unknown
 
 
