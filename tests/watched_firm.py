@@ -14,12 +14,17 @@ from workers import runtime, watchdogs
 
 async def act(firm: Firm, check: str) -> None:
     """Let the settings service say that a watchdog may act."""
+    await put(firm, f"{check}.mode", "act")
+
+
+async def put(firm: Firm, setting: str, value: str, fund_id: str | None = None) -> None:
+    """Let the settings service say that a setting has a value, for the firm or for a fund."""
     change = ConfigChange(
-        setting=f"{check}.mode", old_value=None, new_value="act", reason="test", layer="file"
+        setting=setting, old_value=None, new_value=value, reason="test", layer="file"
     )
     event = ConfigChanged(
         event_id=new_event_id(), timestamp=rfc3339(now_ns()), actor="settings",
-        subject_id=change.setting, data=change,
+        subject_id=change.setting, fund_id=fund_id, data=change,
     )  # fmt: skip
     async with firm.connected("settings") as person:
         await person.send(event, "service-settings")

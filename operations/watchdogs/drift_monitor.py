@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
+from operator import attrgetter
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -53,6 +54,8 @@ MINIMUM_BASELINE_DAYS = 60
 MOST_DAYS = 400  # of one series, that a look may see
 DAY_NS = 86_400 * NANOSECONDS
 HALF = Decimal("0.5")
+# What a baseline says about coefficients.
+_RANKED = attrgetter("daily_information_coefficients", "ic_mean", "ic_standard_deviation", "days")
 
 
 class DriftLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,8 +149,8 @@ class Scores:
 
     def _rebase(self, strategy_id: str, sequence: int, data: StrategyBaseline) -> None:
         known = self._baselines.get(strategy_id)
-        if known is not None and known[1] == data:
-            return
+        if known is not None and _RANKED(known[1]) == _RANKED(data):
+            return  # its sizes, its currency or its name may be others
         self._baselines[strategy_id] = (sequence, data)
         for key in [each for each in self._reached if each[0] == strategy_id]:
             self._reached[key] = (self._reached[key][0], 0)
@@ -184,6 +187,9 @@ def baseline(published: StrategyBaseline | None, horizon_days: int) -> Base:
     if published is None:
         return Base(problem="no baseline was published")
     daily = published.daily_information_coefficients
+    stated = (*(daily or ()), published.ic_mean or 0.0, published.ic_standard_deviation or 0.0)
+    if abs(wrong := max(stated, key=abs)) > 1:
+        return Base(problem=f"{wrong} is no coefficient, of -1 to 1, and its baseline has it")
     if daily is not None:
         error = _error(daily, horizon_days, MINIMUM_BASELINE_DAYS)
         if error is None:
@@ -290,10 +296,10 @@ def past_looks(scores: Sequence[Score], limits: DriftLimits) -> list[tuple[float
 def _judge(
     strategy_id: str, scores: Sequence[Score], limits: DriftLimits, known: Episode | None
 ) -> Verdict:
-    last = scores[-1]
-    if last.baseline_problem is not None:
+    if (last := scores[-1]).baseline_problem is not None:
         return _unknown(strategy_id, last.baseline_problem)
-    if len(scores) == MOST_DAYS and scores[0].number > last.number - _needed(limits):
+    needed = limits.window_days + limits.looks_in_a_row * limits.look_every_days
+    if len(scores) == MOST_DAYS and scores[0].number > last.number - needed:
         return _unknown(strategy_id, f"its limits need more than the {MOST_DAYS} days that it sees")
     found = past_looks(scores, limits)
     if not found:
@@ -328,11 +334,6 @@ def _judge(
         ),
         proposal=_halving(strategy_id) if stage and not (known and known.stage) else None,
     )
-
-
-def _needed(limits: DriftLimits) -> int:
-    looks_back = limits.looks_in_a_row * limits.look_every_days
-    return limits.window_days + looks_back
 
 
 def _details(stage: int, limits: DriftLimits) -> str | None:

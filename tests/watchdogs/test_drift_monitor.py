@@ -3,6 +3,7 @@
 import math
 from random import Random
 
+import msgspec
 import numpy as np
 import pytest
 from real_data import needs_data
@@ -12,6 +13,8 @@ from watching import DAY, START_NS, engine, event, run, spoken, stored
 from operations.adapters import warehouse
 from operations.checks import Episode, Look, Unit
 from operations.clock import rfc3339
+from operations.errors import Rejected
+from operations.events import subjects
 from operations.events.base import encode
 from operations.events.strategies import (
     ForecastScore,
@@ -175,6 +178,28 @@ def test_a_new_baseline_begins_a_new_count_and_the_same_one_again_does_not():
             [published(ic_mean=0.03, ic_standard_deviation=0.0, days=99), scored(0.1, 0, 1)],
             "positive",
         ),
+        (
+            [published([0.1, 3.0] * 100), *list(history(draws(0.0, 30)))[1:]],
+            "3.0 is no coefficient",
+        ),
+        (
+            [published([0.1, -1e200] * 100), *list(history(draws(0.0, 30)))[1:]],
+            "-1e+200 is no coefficient",
+        ),
+        (
+            [
+                published(ic_mean=1.5, ic_standard_deviation=0.1, days=99),
+                *list(history(draws(0.0, 30)))[1:],
+            ],
+            "1.5 is no coefficient",
+        ),
+        (
+            [
+                published(ic_mean=0.03, ic_standard_deviation=1e200, days=99),
+                *list(history(draws(0.0, 30)))[1:],
+            ],
+            "1e+200 is no coefficient",
+        ),
         (list(history(draws(0.0, 19))), "19 of 20"),
         (list(history([0.0] * 30)), "all alike"),
         (list(history(draws(0.0, 30), names=9)), "0 usable days"),
@@ -184,6 +209,35 @@ def test_what_is_missing_is_unknown_and_says_what(events, problem):
     found = standing(events)
     assert found.state == "unknown"
     assert problem in found.title
+
+
+SCORED = (
+    b'{"event_id":"e%d","timestamp":"2026-01-05T00:00:00Z","actor":"t","subject_id":"rev",'
+    b'"strategy_id":"rev","data":{"day":"2026-01-%02d","horizon_days":1,"method":"spearman",'
+    b'"information_coefficient":%s,"names":100}}'
+)
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"1e999", b"-1.01", b'"0.1"', b"null"])
+def test_a_day_whose_coefficient_is_no_number_of_the_contract_is_no_day(value):
+    read = [subjects.decode(ForecastScored.pattern, SCORED % (n, n, b"0.1")) for n in range(1, 20)]
+    one = engine(WATCHDOG)
+    one.take(timed([published(draws(0.03, 250)), *read]))
+    with pytest.raises(Rejected):
+        subjects.decode(ForecastScored.pattern, SCORED % (20, 20, value))
+    found = one.standings[NAME, "rev"]
+    assert found.state == "unknown"
+    assert "19 of 20 days" in found.title
+
+
+def test_a_baseline_in_another_currency_or_with_other_sizes_changes_no_count():
+    """Coefficients have no currency; a baseline whose sizes are told anew each day is one."""
+    before, ranked = [*history(draws(-0.06, FIRST - 1))], draws(0.03, 250)
+    last = scored(-0.06, FIRST - 1, 900)
+    for other in ({"currency": "EUR"}, {"order_log_sizes": (1.0, 2.0)}, {"baseline_id": "c"}):
+        again = msgspec.structs.replace(published(ranked).data, **other)
+        events = [*before, event(StrategyBaselinePublished, "rev", again, 899), last]
+        assert standing(events).state == "breached"
 
 
 def test_enough_names_are_enough():

@@ -11,6 +11,8 @@ from watching import START_NS, engine, event, run, spoken, stored
 from operations.adapters import warehouse
 from operations.checks import Look, Unit
 from operations.clock import NANOSECONDS, rfc3339
+from operations.errors import Rejected
+from operations.events import subjects
 from operations.events.base import encode
 from operations.events.news import Beat, FeedBeat, Story, StoryPublished
 from operations.events.positions import Holding, PositionSnapshotted, Snapshot
@@ -135,6 +137,42 @@ def test_too_few_hours_or_a_dead_feed_are_unknown():
     found = standing([*alive, *dead])[NAME, "AAPL"]
     assert found.state == "unknown"
     assert "no feed" in found.title
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (FeedBeat, b'{"feed":"wire","stories":1,"interval_seconds":NaN}'),
+        (FeedBeat, b'{"feed":"wire","stories":1e999,"interval_seconds":600}'),
+        (
+            PositionSnapshotted,
+            b'{"as_of":"2026-01-05T00:00:00Z","holdings":[{"symbol":"AAPL","quantity":"NaN"}]}',
+        ),
+    ],
+)
+def test_what_holds_no_number_of_the_contract_is_neither_a_sign_of_life_nor_held(kind, data):
+    payload = (
+        b'{"event_id":"e","timestamp":"2026-01-05T00:00:00Z","actor":"t","subject_id":"s",'
+        b'"account_id":"acc","data":%s}'
+    )
+    with pytest.raises(Rejected):
+        subjects.decode(kind.pattern, payload % data)
+
+
+def test_what_is_held_in_several_currencies_or_sold_short_is_looked_at_once():
+    """What a position is worth plays no part here, so no currency does."""
+    holdings = tuple(
+        Holding(
+            symbol="AAPL", quantity=Decimal(quantity), average_price=Decimal(1), currency=currency
+        )
+        for quantity, currency in (("5", "USD"), ("-7", "EUR"))
+    )
+    data = Snapshot(as_of=rfc3339(START_NS), holdings=holdings)
+    both = event(PositionSnapshotted, "acc", data, 0, account_id="acc")
+    other = event(PositionSnapshotted, "two", data, 0, account_id="two")
+    said = said_of([both, other, *[*day()][1:]])
+    assert spoken(said)[0] == (f"finding.{NAME}.raised", "AAPL")
+    assert [each[0] for each in spoken(said)].count("action.requested") == 1
 
 
 def test_an_instrument_that_is_held_no_more_is_looked_at_no_more_and_a_part_takes_none_away():

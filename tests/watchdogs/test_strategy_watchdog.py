@@ -1,25 +1,18 @@
 """Is a strategy that earns other than it did told from one that is well?"""
 
 import math
-import random
 from decimal import Decimal
 from hashlib import sha256
 from itertools import count
 
 import pytest
+from earning import BAD, DEVIATION, MEAN, baseline, drawn, live, pnl
 from recut import said_however_cut
 from reduced import asked, outcome
-from volatile_fund import at
-from watching import DAY, START_NS, engine, event, run, spoken, stored
+from watching import DAY, START_NS, engine, run, spoken, stored
 
 from operations.checks import Look, Unit
 from operations.events.actions import ActionAcknowledged, ActionRefused, ActionReleased
-from operations.events.strategies import (
-    PnlMarked,
-    ProfitAndLoss,
-    StrategyBaseline,
-    StrategyBaselinePublished,
-)
 from operations.statistics.bands import distance, moments_sample, rolling_limits
 from operations.watchdogs.profits import Day
 from operations.watchdogs.strategy_watchdog import (
@@ -33,35 +26,6 @@ from operations.watchdogs.strategy_watchdog import (
 
 pytestmark = pytest.mark.unit
 RAISED, CLEARED = (f"finding.{NAME}.raised", "mom"), (f"finding.{NAME}.cleared", "mom")
-KEYS = {"fund_id": "alpha", "strategy_id": "mom"}
-MEAN, DEVIATION = 0.001, 0.01
-
-
-def baseline(number=0, baseline_id="b1", **fields):
-    data = {
-        "baseline_id": baseline_id, "currency": "USD", "return_mean": MEAN,
-        "return_standard_deviation": DEVIATION, "days": 1000,
-    }  # fmt: skip
-    data = StrategyBaseline(**data | fields)
-    return event(StrategyBaselinePublished, "mom", data, number, **KEYS)
-
-
-def pnl(day, earned, number, capital=1000, currency="USD", final=True, fees=1):
-    data = ProfitAndLoss(
-        as_of=at(day), realised=Decimal(f"{earned * 1000 + fees - 2:.6f}"), unrealised=Decimal(2),
-        fees=Decimal(fees), allocated_capital=Decimal(capital), currency=currency, final=final,
-    )  # fmt: skip
-    return event(PnlMarked, "mom", data, number, **KEYS)
-
-
-def live(returns, first=1, numbers=None):
-    numbers = numbers or count(100 + first)
-    return [pnl(day, each, next(numbers)) for day, each in enumerate(returns, start=first)]
-
-
-def drawn(days, mean=MEAN, deviation=DEVIATION):
-    draw = random.Random(3)
-    return [draw.gauss(mean, deviation) for _ in range(days)]
 
 
 def standing(*events, **options):
@@ -72,9 +36,6 @@ def standing(*events, **options):
 
 def test_a_strategy_that_is_well_is_never_spoken_of():
     assert run(engine(WATCHDOG), stored([baseline(), *live(drawn(250))])) == []
-
-
-BAD = [*drawn(40), *([-0.015] * 20)]
 
 
 def test_a_strategy_that_loses_shall_trade_in_the_shadow_once_however_long_it_loses(tmp_path):
