@@ -11,16 +11,18 @@ What becomes of a verdict is in `operations.episodes`.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, Protocol
+from heapq import merge
+from typing import Any, Literal, NamedTuple, Protocol, overload
 
+import numpy as np
 from msgspec import Struct
 
 from operations.clock import NANOSECONDS
+from operations.events import trades as columns
 from operations.events.base import Environment, Event
-from operations.events.findings import (
-    Finding,
-    Parameter,
-)
+from operations.events.findings import Finding, Parameter
+from operations.events.marketdata import TradePrinted
+from operations.events.trades import Trades
 
 Kind = Literal["instrument", "strategy", "fund", "firm", "service", "database", "feed"]
 Mode = Literal["off", "observe", "act"]
@@ -35,6 +37,84 @@ class Stored(NamedTuple):
     event: Event
     sequence: int
     at_ns: int
+
+
+class Batch(Sequence[Stored]):
+    """What comes next in the stream: events one by one, and the trades of the market as columns.
+
+    As a sequence it holds the events that are no trades, in their order.
+    """
+
+    def __init__(self, events: Sequence[Stored], trades: Trades = columns.NONE) -> None:
+        """Take events that are no trades, and the trades; both in their order."""
+        self.trades = trades
+        self._events = events
+        self._by_pattern: dict[str, list[Stored]] | None = None
+        self._by_sequence: dict[int, Stored] | None = None
+
+    @classmethod
+    def read(cls, events: Sequence[Stored]) -> "Batch":
+        """Return events of which some may be trades."""
+        printed: list[Stored] = []
+        others: list[Stored] = []
+        for stored in events:
+            (printed if isinstance(stored.event, TradePrinted) else others).append(stored)
+        if not printed:
+            return cls(others)
+        made, sequences, times_ns = zip(*printed, strict=True)
+        return cls(others, columns.of(sequences, times_ns, made))
+
+    @overload
+    def __getitem__(self, index: int) -> Stored: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Stored]: ...
+
+    def __getitem__(self, index: int | slice) -> Stored | Sequence[Stored]:
+        """Return an event that is no trade."""
+        return self._events[index]
+
+    def __len__(self) -> int:
+        """Return how many events are no trades."""
+        return len(self._events)
+
+    def of(self, kinds: Sequence[type[Event]]) -> "Batch":
+        """Return what is of some kinds: the pattern of a subject tells the kind of its event."""
+        if self._by_pattern is None:
+            self._by_pattern = {}
+            for stored in self._events:
+                self._by_pattern.setdefault(stored.event.pattern, []).append(stored)
+        own = [self._by_pattern[kind.pattern] for kind in kinds if kind.pattern in self._by_pattern]
+        events = own[0] if len(own) == 1 else list(merge(*own, key=lambda one: one.sequence))
+        return Batch(events, self.trades if TradePrinted in kinds else columns.NONE)
+
+    def at(self, sequence: int) -> Stored:
+        """Return the event at a place in the stream, also one of the trades."""
+        if self._by_sequence is None:
+            self._by_sequence = {stored.sequence: stored for stored in self._events}
+        found = self._by_sequence.get(sequence)
+        return found or self._trade(int(np.searchsorted(self.trades.sequence, sequence)))
+
+    def passing(self, at_ns: int) -> Stored | None:
+        """Return the first event, or trade, by which a time has come; None when it has not."""
+        event = next((stored for stored in self._events if stored.at_ns >= at_ns), None)
+        come = np.flatnonzero(self.trades.at_ns >= at_ns)
+        if come.size and (event is None or self.trades.sequence[come[0]] < event.sequence):
+            return self._trade(int(come[0]))
+        return event
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Sequence and time of the first and of the last, of events and of trades; not in order."""
+        its = self.trades
+        return [
+            *((one.sequence, one.at_ns) for one in (*self._events[:1], *self._events[-1:])),
+            *((int(its.sequence[end]), int(its.at_ns[end])) for end in (0, -1) if len(its)),
+        ]
+
+    def _trade(self, place: int) -> Stored:
+        its = self.trades
+        return Stored(its.event(place), int(its.sequence[place]), int(its.at_ns[place]))
 
 
 class Unit(NamedTuple):
@@ -81,7 +161,7 @@ class Fold(Protocol):
     What it knows beyond its rows survives in `snapshot`, which is made of JSON's types.
     """
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return the rows that a batch completes; the sequence of each is that of its last event.
 
         However the same events are cut into batches, the rows are the same.
@@ -178,11 +258,11 @@ class Episode(Struct, frozen=True):
 
 
 Canary = Callable[[int, str], Iterable[Event]]
-Looks = Callable[[Sequence[Stored], Mapping[str, Sequence[Row]]], Iterable[Look]]
+Looks = Callable[[Batch, Mapping[str, Sequence[Row]]], Iterable[Look]]
 Inspect = Callable[[Sequence[Any], Look, Any, Episode | None], Verdict]
 
 
-def no_looks(_batch: Sequence[Stored], _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def no_looks(_batch: Batch, _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Return no looks: for a watchdog that looks at fixed times only."""
     return iter(())
 
@@ -229,26 +309,28 @@ class Watchdog(Struct, frozen=True, kw_only=True):
 
 
 def boundaries(
-    watchdog: Watchdog, batch: Iterable[Stored], done_ns: int, most: int = 100
-) -> Iterator[Look]:
+    watchdog: Watchdog, batch: Batch, done_ns: int, most: int = 100
+) -> tuple[list[Look], int]:
     """Return the looks at fixed times that a batch has passed since `done_ns`, oldest first.
 
-    After a long silence only the last `most` are made up for.
+    And the newest of these times. After a long silence only the last `most` are made up for.
     """
-    if not watchdog.every_seconds:
-        return
     step, late = watchdog.every_seconds * NANOSECONDS, watchdog.lateness_seconds * NANOSECONDS
-    for stored in batch:
-        newest = (stored.at_ns - late) // step * step
-        if not done_ns:
-            done_ns = newest  # what was before the first event is not known
-        first = max(done_ns + step, newest - (most - 1) * step)
-        for at_ns in range(first, newest + 1, step):
-            look = look_at(stored, None, at_ns)
-            # Whichever event lets the time pass: only the case of a canary is not the real one.
-            canary = stored.event.environment == "canary"
-            yield look if canary else look._replace(environment="live")
-        done_ns = max(done_ns, newest)
+    if not step:
+        return [], 0
+    first, last = min(batch.places), max(batch.places)
+    if not done_ns:
+        done_ns = (first[1] - late) // step * step  # what was before the first event is not known
+    looks: list[Look] = []
+    while last[1] - late >= done_ns + step and (by := batch.passing(done_ns + step + late)):
+        newest = (by.at_ns - late) // step * step
+        times_ns = range(max(done_ns + step, newest - (most - 1) * step), newest + 1, step)
+        # Whichever event lets the time pass: only the case of a canary is not the real one.
+        canary = by.event.environment == "canary"
+        found = (look_at(by, None, at_ns) for at_ns in times_ns)
+        looks += found if canary else (look._replace(environment="live") for look in found)
+        done_ns = newest
+    return looks, done_ns
 
 
 class Standing(Struct, frozen=True, kw_only=True):

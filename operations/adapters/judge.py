@@ -70,8 +70,12 @@ def heard(subject: bytes, headers: bytes, payload: bytes) -> Received:
 
 def stored(delivery: chain.Delivery) -> Received:
     """Return a message that the stream delivered. Raises Rejected when its subject is not ASCII."""
-    subject, reply, headers, payload = delivery
-    sequence, at_ns = chain.position(reply)[:2]
+    return received(delivery, *chain.position(delivery[1]))
+
+
+def received(delivery: chain.Delivery, sequence: int, at_ns: int) -> Received:
+    """Return a message that the stream delivered, whose place is known, as `stored` does."""
+    subject, _, headers, payload = delivery
     return Received(_text(subject), payload, headers, sequence, at_ns)
 
 

@@ -23,6 +23,7 @@ from operations.clock import NANOSECONDS
 from operations.errors import Rejected
 
 MEMORY_MB = 256
+WAITING_ROWS = 2_000
 DAY_NS = 86_400 * NANOSECONDS
 ALWAYS = (("sequence", "BIGINT"), ("at_ns", "BIGINT"))
 LOOKS = "look"
@@ -55,9 +56,7 @@ class Warehouse:
         for table in self._tables.values():
             columns = ", ".join(f"{name} {kind}" for name, kind in _columns(table))
             self._database.execute(f"CREATE TABLE {table.name} ({columns})")
-        self._database.execute(
-            f"CREATE TABLE {LOOKS} (look BIGINT, sequence BIGINT, at_ns BIGINT, unit VARCHAR)"
-        )
+        self._new: dict[str, list[Row]] = {name: [] for name in self._tables}  # not in DuckDB yet
 
     def close(self) -> None:
         """Give the memory back."""
@@ -66,16 +65,26 @@ class Warehouse:
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Add rows, each with a value for every column of the table; None is NULL.
 
+        They wait until somebody asks, or are many: each insertion costs as much as 500 rows.
         Raises Rejected when a row does not fit.
         """
-        if not rows:
-            return
         columns = _columns(table)
         if any(len(row) != len(columns) for row in rows):
             raise Rejected(f"a row of {table.name} has not one value for each of {columns}")
-        values = list(zip(*rows, strict=True))
+        new = self._new[table.name]
+        new += rows
+        if len(new) >= WAITING_ROWS:
+            self.flush(table)
+
+    def flush(self, table: Table) -> None:
+        """Put the rows that wait into the table. Raises Rejected when one does not fit."""
+        rows, self._new[table.name] = self._new[table.name], []
+        if not rows:
+            return
+        values = zip(*rows, strict=True)
         block = {
-            name: _array(kind, column) for (name, kind), column in zip(columns, values, strict=True)
+            name: _array(kind, column)
+            for (name, kind), column in zip(_columns(table), values, strict=True)
         }
         self._database.register("block", block)
         try:
@@ -88,21 +97,16 @@ class Warehouse:
     def ask(self, watchdog: Watchdog, looks: Sequence[Look]) -> list[Found]:
         """Return what each look may see, by look and unit; units without rows are left out.
 
-        Raises Rejected when the query fails or does not yield the fields of the watchdog's row.
+        The tables of the watchdog must have been flushed. Raises Rejected when the query fails or
+        does not yield the fields of the watchdog's row.
         """
-        self._database.execute(f"DELETE FROM {LOOKS}")  # noqa: S608
-        rows = [
-            (number, look.sequence, look.at_ns, look.unit.id if look.unit else None)
-            for number, look in enumerate(looks)
-        ]
-        numbers, sequences, times, units = zip(*rows, strict=True)
         block = {
-            "look": np.array(numbers, np.int64), "sequence": np.array(sequences, np.int64),
-            "at_ns": np.array(times, np.int64), "unit": np.array(units, object),
-        }  # fmt: skip
-        self._database.register("block", block)
-        self._database.execute(f"INSERT INTO {LOOKS} SELECT * FROM block")  # noqa: S608
-        self._database.unregister("block")
+            "look": np.arange(len(looks)),
+            "sequence": np.array([look.sequence for look in looks], np.int64),
+            "at_ns": np.array([look.at_ns for look in looks], np.int64),
+            "unit": np.array([look.unit.id if look.unit else None for look in looks], object),
+        }
+        self._database.register(LOOKS, block)
         try:
             cursor = self._database.execute(watchdog.query)
             found = cursor.fetchall()
@@ -120,6 +124,7 @@ class Warehouse:
     def trim(self, now_ns: int) -> None:
         """Remove rows of days that are older than their table keeps, by the time of the stream."""
         for table in self._tables.values():
+            self.flush(table)
             oldest = (now_ns // DAY_NS - table.keep_days) * DAY_NS
             self._database.execute(f"DELETE FROM {table.name} WHERE at_ns < ?", [oldest])  # noqa: S608
 
@@ -130,6 +135,7 @@ class Warehouse:
 
     def measure(self, table: Table) -> tuple[int, str]:
         """Return the number of rows of a table, and a sum of their hashes, which has no order."""
+        self.flush(table)
         texts = ", ".join(f"coalesce({name}::VARCHAR, '')" for name, _ in _columns(table))
         hashed = f"md5_number_lower(concat_ws(chr(31), {texts}))"
         statement = f"SELECT count(*), coalesce(sum({hashed}), 0) FROM {table.name}"  # noqa: S608
@@ -141,7 +147,8 @@ class Warehouse:
         new = folder.with_name(f".{folder.name}.new")
         shutil.rmtree(new, ignore_errors=True)
         private_folder(new)
-        for name in self._tables:
+        for name, table in self._tables.items():
+            self.flush(table)
             self._database.execute(f"COPY {name} TO '{new / name}.parquet' (FORMAT parquet)")
         (new / STATE_FILE).write_text(json.dumps(state))
         for file in new.iterdir():

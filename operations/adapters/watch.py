@@ -15,15 +15,16 @@ from typing import Any
 
 import msgspec
 
-from operations.adapters.judge import Judge, Received, stored
+from operations.adapters import judge
+from operations.adapters.judge import Judge, Received
 from operations.adapters.warehouse import read_state
 from operations.adapters.watch_parts import Parts
-from operations.audit.chain import Delivery
-from operations.checks import Stored
+from operations.audit.chain import Delivery, positions
+from operations.checks import Batch, Stored
 from operations.clock import NANOSECONDS, parse_rfc3339
 from operations.episodes import RULE
 from operations.errors import Denied, Rejected
-from operations.events import fast
+from operations.events import subjects, trades
 from operations.events.base import Event, derived_id, encode, read
 from operations.events.operations import (
     ClockTicked,
@@ -34,10 +35,17 @@ from operations.events.operations import (
     WarehouseMeasurement,
     WatchReached,
 )
-from operations.told import SPOKEN, Raised, Subject, Told
+from operations.events.trades import Trades
+from operations.told import SAID, SPOKEN, Raised, Subject, Told
 
 FORMAT = 2
 MEASURE_MINUTES = 10
+REAL, CANARIES = frozenset(("live", "paper")), frozenset(("canary",))
+# What comes before a change of settings is judged by what held before, and a finding comes back
+# after its cause was judged. A minute ends what is measured at it.
+ALONE = tuple(kind.pattern.partition("{")[0].encode() for kind in (ConfigChanged, *SPOKEN))
+HEEDED = (ConfigChanged, *SAID, WatchReached)  # in no table; that an action was requested is
+MINUTE = ClockTicked.pattern.encode()
 
 
 class Watch:
@@ -51,7 +59,7 @@ class Watch:
 
     def __init__(
         self,
-        judge: Judge,
+        judging: Judge,
         build: Callable[[], Parts],
         stream_created_ns: int,
         funds: frozenset[str] = frozenset(),
@@ -64,7 +72,7 @@ class Watch:
         self.measures: list[WarehouseMeasured | WatchReached] = []
         self.refused = self.unreadable = self.reached = 0
         self.minute = 0  # the newest that the stream holds, counted since 1970
-        self._judge, self._build, self._funds = judge, build, funds
+        self._judge, self._build, self._funds = judging, build, funds
         self._stream_created_ns, self._name = stream_created_ns, name
         self._begin()
 
@@ -80,32 +88,67 @@ class Watch:
 
     def take(self, deliveries: Sequence[Delivery], *, live: bool = False) -> None:
         """Fold messages in the order of the stream; what can never be read is counted."""
-        real: list[Stored] = []
-        canaries: list[Stored] = []
-        for delivery in deliveries:
-            stored = self._read(delivery)
-            if stored is None:
-                continue
-            if isinstance(stored.event, ConfigChanged):
-                self._fold(real, canaries)  # what came before is judged by what held before
-                self._set(stored.event, stored.sequence)
-            elif isinstance(stored.event, SPOKEN):
-                self._fold(real, canaries)  # a finding comes back after its cause was judged
-                self._hear(stored.event)
-            elif stored.event.environment == "canary":
-                canaries.append(stored)
-            elif stored.event.environment != "drill":
-                real.append(stored)
-                if live and _is_time_to_measure(stored.event):
-                    self._fold(real, canaries)
-                    self.measures += (*self._measure(stored), self._reach(stored))
-        self._fold(real, canaries)
+        begin, alone = 0, (*ALONE, MINUTE) if live else ALONE
+        for place, (subject, *_) in enumerate(deliveries):
+            if subject.startswith(alone):
+                self._take(deliveries[begin:place], live=live)
+                self._take(deliveries[place : place + 1], live=live)
+                begin = place + 1
+        self._take(deliveries[begin:], live=live)
 
-    def _fold(self, real: list[Stored], canaries: list[Stored]) -> None:
+    def _take(self, deliveries: Sequence[Delivery], *, live: bool) -> None:
+        """Fold messages between which nothing changes how they are judged."""
+        sequences, times_ns = positions([reply for _, reply, _, _ in deliveries])
+        fresh = self._fresh(sequences)
+        prints = [place for place in fresh if deliveries[place][0] == trades.SUBJECT]
+        events: list[Stored] = []
+        for place in fresh if len(prints) < len(fresh) else ():
+            if deliveries[place][0] != trades.SUBJECT:
+                where = sequences[place], times_ns[place]
+                event = self._read(deliveries[place], *where)
+                if event is not None:
+                    events.append(Stored(event, *where))
+        printed, odd = trades.read(
+            [sequences[place] for place in prints], [times_ns[place] for place in prints],
+            [deliveries[place][3] for place in prints],
+        )  # fmt: skip
+        self.unreadable += odd
+        real, canaries = (self._of(each, events, printed) for each in (REAL, CANARIES))
         for said in (*self.engine.take(real), *self.canaries.take(canaries)):
             self.waiting[said.event_id] = said
-        real.clear()
-        canaries.clear()
+        if events:
+            self._heed(events[-1], live=live)
+
+    def _fresh(self, sequences: Sequence[int]) -> Sequence[int]:
+        """Return the places of the messages that were not folded before."""
+        fresh: list[int] = []
+        for place, sequence in enumerate(sequences):
+            if sequence > self.reached:
+                self.reached = sequence
+                fresh.append(place)
+        return fresh
+
+    def _of(self, wanted: frozenset[str], events: Sequence[Stored], printed: Trades) -> Batch:
+        """Return what is of some environments, and of no fund that others watch."""
+        about = list(zip(printed.environment, printed.fund_id, strict=True))
+        ours = {each for each in set(about) if each[0] in wanted and self._is_ours(each[1])}
+        if ours != set(about):
+            printed = printed.where([place for place, each in enumerate(about) if each in ours])
+        own = [
+            stored
+            for stored in events
+            if stored.event.environment in wanted and not isinstance(stored.event, HEEDED)
+        ]
+        return Batch(own, printed)
+
+    def _heed(self, stored: Stored, *, live: bool) -> None:
+        """Do what an event asks for that stands alone."""
+        if isinstance(stored.event, ConfigChanged):
+            self._set(stored.event, stored.sequence)
+        elif isinstance(stored.event, SPOKEN):
+            self._hear(stored.event)
+        elif live and stored.event.environment in REAL and _is_time_to_measure(stored.event):
+            self.measures += (*self._measure(stored), self._reach(stored))
 
     def _set(self, event: ConfigChanged, sequence: int) -> None:
         self._layers.take(event, sequence)
@@ -203,30 +246,15 @@ class Watch:
             state.get("watchdogs"),
         ) == wanted
 
-    def _next(self, delivery: Delivery) -> Received | None:
-        """Return a message that was not folded yet."""
-        try:
-            received = stored(delivery)
-        except Rejected:
-            return None  # no subject of ours is not ASCII
-        assert received.sequence is not None
-        return received if received.sequence > self.reached else None
-
-    def _read(self, delivery: Delivery) -> Stored | None:
+    def _read(self, delivery: Delivery, sequence: int, at_ns: int) -> Event | None:
         """Return an event to be folded; what moves nothing here is dealt with and is None."""
-        received = self._next(delivery)
-        if received is None:
-            return None
-        assert received.sequence is not None
-        self.reached = received.sequence
         try:
-            event = fast.decode(received.subject, received.payload)
+            received = judge.received(delivery, sequence, at_ns)
+            event = subjects.decode(received.subject, received.payload)
         except Rejected:
             self.unreadable += 1
             return None
-        if not self._is_watched(event, received):
-            return None
-        return Stored(event, received.sequence, received.at_ns)
+        return event if self._is_watched(event, received) else None
 
     def _is_watched(self, event: Event, received: Received) -> bool:
         """Whether an event is for the watchdogs; what is for this process itself is taken."""
@@ -238,9 +266,12 @@ class Watch:
                 return self._counts(received)
             case ClockTicked():
                 self.minute = max(self.minute, _minute(event))
-        if self._funds and event.fund_id and event.fund_id not in self._funds:
+        if not self._is_ours(event.fund_id):
             return False
         return not isinstance(event, SPOKEN) or self._counts(received)
+
+    def _is_ours(self, fund_id: str | None) -> bool:
+        return not (self._funds and fund_id and fund_id not in self._funds)
 
     def _hear(self, event: Event) -> None:
         """Take what watchdogs said; where another rule has spoken, go on from there."""

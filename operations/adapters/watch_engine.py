@@ -6,13 +6,13 @@ as all events from the first. A watchdog that fails is unknown, and says why; it
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from heapq import merge
 from typing import Any, Protocol
 
 import msgspec
 
 from operations.adapters.warehouse import DAY_NS, Found, Warehouse
 from operations.checks import (
+    Batch,
     Episode,
     Limits,
     Look,
@@ -25,7 +25,7 @@ from operations.checks import (
     Watchdog,
     boundaries,
 )
-from operations.clock import NANOSECONDS, monotonic_ns, rfc3339
+from operations.clock import monotonic_ns, rfc3339
 from operations.episodes import Judgement, advance, evidence
 from operations.errors import Rejected
 from operations.events.base import Event
@@ -79,26 +79,6 @@ class Faults:
         }
 
 
-class ByKind:
-    """The events of a batch by their kind, each list in the order of the stream.
-
-    The pattern of the subject tells the kind, whichever reader made the event.
-    """
-
-    def __init__(self, batch: Sequence[Stored]) -> None:
-        self.batch = batch
-        self._events: dict[str, list[Stored]] = {}
-        for stored in batch:
-            self._events.setdefault(stored.event.pattern, []).append(stored)
-
-    def of(self, kinds: Sequence[type[Event]]) -> list[Stored]:
-        """Return the events of some kinds."""
-        found = [self._events[kind.pattern] for kind in kinds if kind.pattern in self._events]
-        if len(found) == 1:
-            return found[0]
-        return list(merge(*found, key=lambda stored: stored.sequence))
-
-
 Timed = Callable[[str, int], None]
 
 
@@ -130,17 +110,17 @@ class Engine:
         self._faults = Faults()
         self._trimmed_ns = 0
 
-    def take(self, batch: Sequence[Stored]) -> list[Event]:
-        """Fold events that come next in the stream; return what has to be said about them."""
-        if not batch:
+    def take(self, events: Sequence[Stored] | Batch) -> list[Event]:
+        """Fold what comes next in the stream; return what has to be said about it."""
+        batch = events if isinstance(events, Batch) else Batch.read(events)
+        if not batch.places:
             return []
-        self.reached = batch[-1].sequence
-        kinds = ByKind(batch)
-        made = self._keep(kinds)
+        self.reached, now_ns = max(batch.places)
+        made = self._keep(batch)
         said: list[Event] = []
         for watchdog in self.watchdogs:
             try:
-                looks = self._due(watchdog, kinds, made)
+                looks = self._due(watchdog, batch, made)
                 began_ns = monotonic_ns()
                 said += self._look(watchdog, looks)
             except Rejected as error:
@@ -149,7 +129,7 @@ class Engine:
                 if looks:
                     self._timed(watchdog.name, monotonic_ns() - began_ns)
         self._faults.settle()
-        self._trim(batch[-1].at_ns)
+        self._trim(now_ns)
         return said
 
     def snapshot(self) -> dict[str, Any]:
@@ -195,25 +175,28 @@ class Engine:
             title = episode.finding.title if episode else ""
             self._faults.note(key[1], self.reached, title)
 
-    def _keep(self, kinds: ByKind) -> dict[str, Sequence[Row]]:
+    def _keep(self, batch: Batch) -> dict[str, Sequence[Row]]:
         made: dict[str, Sequence[Row]] = {}
         for name, (table, fold) in self._folds.items():
-            rows = made[name] = fold.take(kinds.of(table.kinds))
-            try:
-                self.warehouse.insert(table, rows)
-            except Rejected as error:
-                self.problems[name] = str(error)
+            rows = made[name] = fold.take(batch.of(table.kinds))
+            self._reporting(name, self.warehouse.insert, table, rows)
         return made
 
+    def _reporting(self, name: str, do: Callable[..., None], *arguments: object) -> None:
+        try:
+            do(*arguments)
+        except Rejected as error:
+            self.problems[name] = str(error)
+
     def _due(
-        self, watchdog: Watchdog, kinds: ByKind, made: Mapping[str, Sequence[Row]]
+        self, watchdog: Watchdog, batch: Batch, made: Mapping[str, Sequence[Row]]
     ) -> list[Look]:
         """Return the looks that a batch makes due, in the order of the stream."""
         rows = {table.name: made[table.name] for table in watchdog.tables}
-        looks = list(watchdog.looks(kinds.of(watchdog.kinds), rows))
-        if watchdog.every_seconds:
-            looks += boundaries(watchdog, kinds.batch, self._done_ns.get(watchdog.name, 0))
-            self._done_ns[watchdog.name] = self._newest(watchdog, kinds.batch[-1])
+        looks = list(watchdog.looks(batch.of(watchdog.kinds), rows))
+        done_ns = self._done_ns.get(watchdog.name, 0)
+        passed, self._done_ns[watchdog.name] = boundaries(watchdog, batch, done_ns)
+        looks += passed
         looks.sort(key=lambda look: (look.sequence, look.at_ns))
         return looks
 
@@ -221,15 +204,12 @@ class Engine:
         if not looks:
             return []
         self.looks += len(looks)
+        for table in watchdog.tables:
+            self._reporting(table.name, self.warehouse.flush, table)
         said = []
         for look, found in _each(looks, self.warehouse.ask(watchdog, looks)):
             said += self._judge(watchdog, look, found)
         return said
-
-    def _newest(self, watchdog: Watchdog, last: Stored) -> int:
-        step = watchdog.every_seconds * NANOSECONDS
-        passed = (last.at_ns - watchdog.lateness_seconds * NANOSECONDS) // step * step
-        return max(passed, self._done_ns.get(watchdog.name, 0))
 
     def _judge(self, watchdog: Watchdog, look: Look, found: Found) -> list[Event]:
         unit = look.unit or Unit(watchdog.unit, found.unit, found.fund_id, found.strategy_id)

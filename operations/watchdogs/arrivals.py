@@ -14,10 +14,14 @@ in. Whether so many of them are a fault of the feed is judged in `operations.wat
 """
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from operations.clock import NANOSECONDS
+from operations.events.trades import Trades
 
 Fault = Literal["", "duplicate", "clock"]
 Values = tuple[float | str | None, ...]
@@ -49,6 +53,19 @@ class Ids:
             return False, 0
         return self._count(int(identity))
 
+    def take_all(self, identities: Sequence[str]) -> list[tuple[bool, int]]:
+        """Return what `take` returns of each; most feeds just go on counting."""
+        numbers = range(self._highest + 1, self._highest + 1 + len(identities))
+        if not self._steps or list(identities) != list(map(str, numbers)):
+            return [self.take(identity) for identity in identities]
+        self._known.update(identities)
+        self._order.extend(identities)
+        for _ in range(len(self._order) - REMEMBERED):
+            self._known.remove(self._order.popleft())
+        self._highest = numbers[-1]
+        self._steps = min(self._steps + len(identities), COUNTING_MOST)
+        return [(False, 0)] * len(identities)
+
     def _count(self, number: int) -> tuple[bool, int]:
         step, counts = number - self._highest, self._steps >= COUNTING
         if step <= 0:
@@ -71,6 +88,22 @@ class Ids:
         order, ids._highest, ids._steps = state
         ids._order, ids._known = deque(order), set(order)
         return ids
+
+
+class Seen(NamedTuple):
+    """What is wrong with some messages, each column of the shape (n,); nothing where both are no.
+
+    `missing` is how many should have come before the message.
+    """
+
+    duplicate: NDArray[np.bool_]
+    clock: NDArray[np.bool_]
+    missing: NDArray[np.int64]
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """Which are to be left out."""
+        return self.duplicate | self.clock
 
 
 class Screen:
@@ -96,6 +129,15 @@ class Screen:
         if late_ns < -AHEAD_NS or late_ns > self._behind_ns or stored_ns - said_ns < -AHEAD_NS:
             return "clock"
         return ""
+
+    def take_all(self, trades: Trades) -> Seen:
+        """Return what `take` would say of trades of this feed, one after the other."""
+        duplicate, missing = zip(*self._ids.take_all(trades.trade_id), strict=True)
+        known = np.array(duplicate, np.bool_)
+        late_ns = trades.at_ns - trades.happened_ns
+        impossible = (late_ns < -AHEAD_NS) | (late_ns > self._behind_ns)
+        impossible |= trades.at_ns - trades.said_ns < -AHEAD_NS
+        return Seen(known, impossible & ~known, np.array(missing, np.int64))
 
     def snapshot(self) -> list[Any]:
         """Return all that it remembers, in JSON's types."""

@@ -5,12 +5,14 @@ depends on all of a kind or of an instrument names the beginning: `news`, `trade
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple
 
+import numpy as np
 from msgspec import Struct
 
-from operations.checks import Row, Stored, Table
+from operations.checks import Batch, Row, Stored, Table
 from operations.clock import NANOSECONDS, parse_rfc3339
 from operations.events.base import Event
 from operations.events.marketdata import TradePrinted
@@ -18,7 +20,8 @@ from operations.events.news import FeedBeat, StoryPublished
 from operations.events.operations import ClockTicked
 from operations.events.portfolio import NavMarked
 from operations.events.positions import GreeksMarked
-from operations.watchdogs.arrivals import BEHIND_NS, Screen, Unchanged, Values
+from operations.events.trades import Trades
+from operations.watchdogs.arrivals import BEHIND_NS, Fault, Screen, Unchanged, Values
 
 MINUTE_NS, HOUR_NS = 60 * NANOSECONDS, 3600 * NANOSECONDS
 FOR_EVER_NS = 1 << 62
@@ -58,11 +61,6 @@ def trades_feed(symbol: str, venue: str) -> str:
 
 def message(event: Event) -> Message | None:
     """Say to which feed an event belongs and what is compared; None for one of no feed."""
-    if isinstance(event, TradePrinted):
-        trade = event.data
-        values = float(trade.price), float(trade.size)
-        feed = trades_feed(trade.symbol, trade.venue)
-        return Message(feed, trade.trade_id, trade.venue_time, "", values)
     if isinstance(event, NavMarked):
         mark = event.data
         settled = (str(mark.nav),) if mark.final else None
@@ -95,23 +93,46 @@ class Feed:
         self.wrong: deque[tuple[int, str, int]] = deque()  # message, what, how many
         self.shown = (0, 0, 0, 0)
 
-    def take(self, one: Message, stored: Stored) -> bool:
-        """Take a message; return whether there is something to show."""
-        self.messages += 1
-        silent, self.last_ns, self.silent_ns = self.silent_ns, stored.at_ns, 0
+    def take(self, one: Message, stored: Stored) -> Iterator[Row]:
+        """Take a message; return how it stands if there is something to show."""
         happened_ns = parse_rfc3339(one.happened)
         said_ns = parse_rfc3339(stored.event.timestamp)
         fault = self.screen.take(one.identity, happened_ns, said_ns, stored.at_ns)
+        if not fault and one.values is not None:
+            self.unchanged.take(one.thing, one.values, happened_ns)
+        late_ns = stored.at_ns - max(happened_ns, said_ns)
+        if self._count(fault, self.screen.missing, late_ns, stored.at_ns):
+            yield self.row(stored.sequence, stored.at_ns)
+
+    def take_all(self, trades: Trades) -> Iterator[Row]:
+        """Take trades of this feed, as `take` does one by one."""
+        seen = self.screen.take_all(trades)
+        late_ns = trades.at_ns - np.maximum(trades.happened_ns, trades.said_ns)
+        faults = np.where(seen.duplicate, "duplicate", np.where(seen.clock, "clock", ""))
+        columns = (
+            faults, seen.missing, late_ns, trades.sequence, trades.at_ns, trades.happened_ns,
+            trades.price, trades.size,
+        )  # fmt: skip
+        for fault, missing, late, sequence, at_ns, happened_ns, *values in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            if not fault:
+                self.unchanged.take("", tuple(values), happened_ns)
+            if self._count(fault, missing, late, at_ns):
+                yield self.row(sequence, at_ns)
+
+    def _count(self, fault: Fault, missing: int, late_ns: int, at_ns: int) -> bool:
+        """Count a message; return whether there is something to show."""
+        self.messages += 1
+        silent, self.last_ns, self.silent_ns = self.silent_ns, at_ns, 0
         if fault:
             self.wrong.append((self.messages, fault, 1))
             if fault == "clock":
-                self.latency_ns = stored.at_ns - max(happened_ns, said_ns)
-        elif one.values is not None:
-            self.unchanged.take(one.thing, one.values, happened_ns)
-        if self.screen.missing:
-            self._miss(self.screen.missing)
+                self.latency_ns = late_ns
+        if missing:
+            self._miss(missing)
         self.stories += fault != "duplicate"
-        return self._to_show() or silent > 0
+        return silent > 0 or self._to_show()
 
     def beat(self, event: FeedBeat, at_ns: int) -> None:
         """Take a sign of life, which says how many stories should have come since the last one."""
@@ -128,13 +149,13 @@ class Feed:
         self.silent_ns = silent
         return True
 
-    def row(self, stored: Stored) -> Row:
-        """Return how it stands, as the columns of the table."""
+    def row(self, sequence: int, at_ns: int) -> Row:
+        """Return how it stands at a place in the stream, as the columns of the table."""
         counts = self._counts()
         self.shown = (*counts, self._run())
         window = min(self.messages, self.kind.window)
         return (
-            stored.sequence, stored.at_ns, self.name, self.messages, window, *counts,
+            sequence, at_ns, self.name, self.messages, window, *counts,
             self.unchanged.run, self.unchanged.span_ns, self.silent_ns, self.beat_ns,
             self.latency_ns,
         )  # fmt: skip
@@ -191,24 +212,29 @@ class FeedFold:
     def __init__(self) -> None:
         self._feeds: dict[str, Feed] = {}
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
-        """Return the rows that a batch makes, in its order."""
+    def take(self, batch: Batch) -> list[Row]:
+        """Return the rows that a batch makes, in the order of the stream."""
         rows: list[Row] = []
+        trades = batch.trades
         for stored in batch:
-            event = stored.event
+            event, place = stored.event, (stored.sequence, stored.at_ns)
             if isinstance(event, ClockTicked):
-                rows += [
-                    feed.row(stored) for feed in self._feeds.values() if feed.tick(stored.at_ns)
-                ]
+                before = int(np.searchsorted(trades.sequence, stored.sequence))
+                rows += self._printed(trades.cut(0, before))
+                trades = trades.cut(before, len(trades))
+                rows += [feed.row(*place) for feed in self._feeds.values() if feed.tick(place[1])]
             elif isinstance(event, FeedBeat):
                 feed = self._feed(f"news/{event.data.feed}")
                 feed.beat(event, stored.at_ns)
-                rows.append(feed.row(stored))
+                rows.append(feed.row(*place))
             elif (one := message(event)) is not None:
-                feed = self._feed(one.feed)
-                if feed.take(one, stored):
-                    rows.append(feed.row(stored))
-        return rows
+                rows += self._feed(one.feed).take(one, stored)
+        rows += self._printed(trades)
+        return sorted(rows, key=itemgetter(0, 2))
+
+    def _printed(self, trades: Trades) -> Iterator[Row]:
+        for (symbol, venue), its in trades.by("symbol", "venue").items():
+            yield from self._feed(trades_feed(symbol, venue)).take_all(its.trades)
 
     def _feed(self, name: str) -> Feed:
         feed = self._feeds.get(name)

@@ -14,11 +14,11 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 from operations.checks import (
+    Batch,
     Episode,
     Limits,
     Look,
     Row,
-    Stored,
     Unit,
     Verdict,
     Watchdog,
@@ -97,7 +97,7 @@ ORDER BY w.look, w.unit
 """
 
 
-def looks(_batch: Sequence[Stored], rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def looks(_batch: Batch, rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Look at every unit that was measured."""
     by_sequence = {stored.sequence: stored for stored in _batch}
     for row in rows[MEASURED.name]:

@@ -13,11 +13,11 @@ from typing import Annotated, Any, NamedTuple
 from msgspec import Meta
 
 from operations.checks import (
+    Batch,
     Episode,
     Limits,
     Look,
     Row,
-    Stored,
     Unit,
     Verdict,
     Watchdog,
@@ -147,7 +147,7 @@ ORDER BY 1, 2
 """  # noqa: S608 (our own constants)
 
 
-def looks(batch: Sequence[Stored], _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def looks(batch: Batch, _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Look at a service when it was polled, registered or taken off the list."""
     for stored in batch:
         event = stored.event

@@ -25,6 +25,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from operations.checks import (
+    Batch,
     Episode,
     Limits,
     Look,
@@ -114,7 +115,7 @@ class Scores:
         self._baselines: dict[str, tuple[int, StrategyBaseline]] = {}
         self._reached: dict[tuple[str, int, str], tuple[str, int]] = {}  # last day and its number
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return a row for each day that counts."""
         rows = []
         for stored in batch:
@@ -250,7 +251,7 @@ ORDER BY look.look, look.unit, s.horizon_days, s.method, s.number
 """  # noqa: S608
 
 
-def looks(batch: Sequence[Stored], _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def looks(batch: Batch, _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Look at a strategy whenever a day of it is scored; most such looks repeat the one before."""
     for stored in batch:
         event = stored.event

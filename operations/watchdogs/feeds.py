@@ -13,11 +13,11 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 from operations.checks import (
+    Batch,
     Episode,
     Limits,
     Look,
     Row,
-    Stored,
     Unit,
     Verdict,
     Watchdog,
@@ -97,14 +97,13 @@ ORDER BY look.look
 """
 
 
-def looks(batch: Sequence[Stored], rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def looks(batch: Batch, rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Look at a feed whenever its condition is shown."""
     shown = rows[CONDITIONS.name]
     if not shown:
         return
-    causes = {stored.sequence: stored for stored in batch}
     for sequence, _at_ns, feed, *_ in shown:
-        yield look_at(causes[sequence], Unit("feed", feed))
+        yield look_at(batch.at(sequence), Unit("feed", feed))
 
 
 def inspect(

@@ -9,15 +9,18 @@ A bucket is a 50th of the registered average daily volume. It stays while a newl
 is within a factor of two, so that daily updates do not begin the history anew, and a split does.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from operations.checks import Row, Stored, Table
-from operations.clock import NANOSECONDS, parse_rfc3339
+from operations.checks import Batch, Row, Table
+from operations.clock import NANOSECONDS
 from operations.events.marketdata import TradePrinted
 from operations.events.registry import InstrumentDefined
+from operations.events.trades import NONE, Floats, Trades
 from operations.statistics.bulk import BarDirections, BarState
 from operations.statistics.vpin import BUCKETS, MOST_BUCKETS, Vpin, VpinState
 from operations.watchdogs.arrivals import Screen
@@ -28,7 +31,14 @@ SMALLEST_CHANGE = 2.0  # factor of the average daily volume that begins a new hi
 LARGEST = 1e30
 VECTORS_FROM = 16  # trades at once from which numpy is faster than adding one by one
 
-Print = tuple[int, int, float, float, int, float]  # sequence, stored at, size, direction, left out
+
+class Portions(NamedTuple):
+    """What trades amount to, each column of the shape (n,): counted, left out, or nothing yet."""
+
+    volume: Floats
+    direction: Floats
+    counted: NDArray[np.bool_]
+    left_out: NDArray[np.bool_]
 
 
 class Bars:
@@ -95,72 +105,86 @@ class Flow:
             self.bucket_volume = volume
             self._begin()
 
-    def take(self, prints: Sequence[Stored]) -> list[Row]:
-        """Take trades of one batch in their order; return a row for each bucket."""
+    def take(self, trades: Trades) -> list[Row]:
+        """Take trades of this instrument in their order; return a row for each bucket."""
         if not self.bucket_volume:
-            return self._say_that_nothing_is_known(prints)
-        made: list[Row] = []
-        waiting: list[Print] = []
-        for stored in prints:
-            event = stored.event
-            assert isinstance(event, TradePrinted)
-            if event.data.aggressor and not self.signed:
-                made += self._fill(waiting)
-                waiting, self.signed = [], True
-                self._begin()
-            counted = self._counted(event, stored)
-            if counted:
-                left_out = self.left_out, self.left_out_volume
-                waiting.append((stored.sequence, stored.at_ns, *counted, *left_out))
-        return made + self._fill(waiting)
+            return self._say_that_nothing_is_known(trades)
+        told = np.flatnonzero(trades.side)
+        if self.signed or not told.size:
+            return self._add_up(trades)
+        made = self._add_up(trades.cut(0, told[0]))
+        self.signed = True
+        self._begin()
+        return made + self._add_up(trades.cut(told[0], len(trades)))
 
-    def _counted(self, event: TradePrinted, stored: Stored) -> tuple[float, float] | None:
-        """Return what to add up now, size and direction: of a trade, or of a bar that it ends."""
-        trade = event.data
-        screen = self.screens.get(trade.venue)
-        if screen is None:
-            screen = self.screens[trade.venue] = Screen()
-        happened_ns, said_ns = parse_rfc3339(trade.venue_time), parse_rfc3339(event.timestamp)
-        fault = screen.take(trade.trade_id, happened_ns, said_ns, stored.at_ns)
-        price, size = float(trade.price), float(trade.size)
-        if fault or not (price > 0 and 0 < size <= self.most):
-            return self._leave_out(size)
-        if trade.aggressor:
-            return size, 1.0 if trade.aggressor == "buy" else -1.0
-        if self.signed:
-            return self._leave_out(size)
-        ended = self.bars.take(happened_ns // MINUTE_NS, price, size)
-        if ended is None:
-            return None
-        volume, direction = ended
-        if direction is None or volume > self.most:
-            return self._leave_out(volume)
-        return volume, direction
-
-    def _say_that_nothing_is_known(self, prints: Sequence[Stored]) -> list[Row]:
-        if self.rows or not prints:
+    def _add_up(self, trades: Trades) -> list[Row]:
+        """Add up trades, or the bars that they end; return a row for each bucket."""
+        if not len(trades):
             return []
-        return [self._row((prints[0].sequence, prints[0].at_ns, 0.0, 0.0, 0, 0.0), None)]
-
-    def _fill(self, prints: list[Print]) -> list[Row]:
-        if len(prints) < VECTORS_FROM:
-            return [
-                self._row(one, value) for one in prints for value in self.vpin.add(one[2], one[3])
-            ]
-        sizes = np.array([one[2] for one in prints])
-        sides = np.array([one[3] for one in prints])
-        values, places = self.vpin.extend_at(sizes, sides)
-        return [
-            self._row(prints[place], value)
-            for value, place in zip(values.tolist(), places.tolist(), strict=True)
+        volume, direction, counted, left_out = self._portions(trades, self._usable(trades))
+        known = left_out & (volume > 0) & (volume < LARGEST)
+        number = self.left_out + np.cumsum(left_out)
+        total = np.cumsum(np.concatenate(([self.left_out_volume], np.where(known, volume, 0.0))))[
+            1:
         ]
+        self.left_out, self.left_out_volume = int(number[-1]), float(total[-1])
+        places = np.flatnonzero(counted)
+        rows = []
+        for value, index in self._fill(volume[places], direction[places]):
+            place = places[index]
+            where = int(trades.sequence[place]), int(trades.at_ns[place])
+            rows.append(self._row(where, value, int(number[place]), float(total[place])))
+        return rows
 
-    def _row(self, last: Print, value: float | None) -> Row:
-        """Return the row of a value that a print completes."""
+    def _usable(self, trades: Trades) -> NDArray[np.bool_]:
+        """Return which trades are not wrong in themselves or beside those before them."""
+        usable = (trades.price > 0) & (trades.size > 0) & (trades.size <= self.most)
+        for (venue,), its in trades.by("venue").items():
+            screen = self.screens.get(venue)
+            if screen is None:
+                screen = self.screens[venue] = Screen()
+            usable[its.places] &= ~screen.take_all(its.trades).wrong
+        return usable
+
+    def _portions(self, trades: Trades, usable: NDArray[np.bool_]) -> Portions:
+        if self.signed:
+            counted = usable & (trades.side != 0)
+            return Portions(trades.size, trades.side.astype(float), counted, ~counted)
+        volume, direction = trades.size.copy(), np.zeros(len(trades))
+        counted, left_out = np.zeros(len(trades), np.bool_), ~usable
+        minutes = trades.happened_ns // MINUTE_NS
+        for place in np.flatnonzero(usable).tolist():
+            ended = self.bars.take(int(minutes[place]), float(trades.price[place]), volume[place])
+            if ended is not None:
+                volume[place], side = ended
+                counted[place] = side is not None and volume[place] <= self.most
+                left_out[place], direction[place] = not counted[place], side or 0.0
+        return Portions(volume, direction, counted, left_out)
+
+    def _say_that_nothing_is_known(self, trades: Trades) -> list[Row]:
+        if self.rows or not len(trades):
+            return []
+        return [self._row((int(trades.sequence[0]), int(trades.at_ns[0])), None, 0, 0.0)]
+
+    def _fill(self, volumes: Floats, directions: Floats) -> Iterator[tuple[float, int]]:
+        """Yield each value of VPIN, and which of the volumes completes its bucket."""
+        if len(volumes) >= VECTORS_FROM:
+            values, places = self.vpin.extend_at(volumes, directions)
+            yield from zip(values.tolist(), places.tolist(), strict=True)
+            return
+        for place, (volume, side) in enumerate(
+            zip(volumes.tolist(), directions.tolist(), strict=True)
+        ):
+            for value in self.vpin.add(volume, side):
+                yield value, place
+
+    def _row(
+        self, where: tuple[int, int], value: float | None, left_out: int, left_out_volume: float
+    ) -> Row:
+        """Return the row of a value that a trade completes, which is `where` in the stream."""
         self.rows += 1
-        sequence, at_ns, _, _, left_out, left_out_volume = last
         return (
-            sequence, at_ns, self.symbol, self.series, self.rows, self.signed, value,
+            *where, self.symbol, self.series, self.rows, self.signed, value,
             self.bucket_volume or None, left_out, left_out_volume,
         )  # fmt: skip
 
@@ -168,13 +192,6 @@ class Flow:
         self.vpin, self.bars = Vpin(self.bucket_volume), Bars()
         self.series += 1
         self.left_out, self.left_out_volume = 0, 0.0
-
-    def _leave_out(self, size: float) -> tuple[float, float] | None:
-        """Count what is not added up, which is nothing to add up."""
-        self.left_out += 1
-        if 0 < size < LARGEST:
-            self.left_out_volume += size
-        return None
 
     def snapshot(self) -> list[Any]:
         """Return all of it, in JSON's types."""
@@ -203,22 +220,22 @@ class FlowFold:
     def __init__(self) -> None:
         self._flows: dict[str, Flow] = {}
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return the rows that a batch makes, in the order of the stream."""
         rows: list[Row] = []
-        waiting: dict[str, list[Stored]] = {}
+        waiting = {symbol: its.trades for (symbol,), its in batch.trades.by("symbol").items()}
         for stored in batch:
             event = stored.event
-            if isinstance(event, TradePrinted):
-                waiting.setdefault(event.data.symbol, []).append(stored)
-            elif isinstance(event, InstrumentDefined):
-                symbol, volume = event.data.symbol, event.data.average_daily_volume
-                flow = self._flow(symbol)
-                rows += flow.take(waiting.pop(symbol, []))
-                flow.size_buckets(None if volume is None else float(volume))
-        for symbol, prints in waiting.items():
-            rows += self._flow(symbol).take(prints)
-        return sorted(rows, key=lambda row: row[0])
+            assert isinstance(event, InstrumentDefined)
+            symbol, volume = event.data.symbol, event.data.average_daily_volume
+            flow, trades = self._flow(symbol), waiting.get(symbol, NONE)
+            before = int(np.searchsorted(trades.sequence, stored.sequence))
+            rows += flow.take(trades.cut(0, before))
+            flow.size_buckets(None if volume is None else float(volume))
+            waiting[symbol] = trades.cut(before, len(trades))
+        for symbol, trades in waiting.items():
+            rows += self._flow(symbol).take(trades)
+        return sorted(rows, key=itemgetter(0))
 
     def _flow(self, symbol: str) -> Flow:
         flow = self._flows.get(symbol)

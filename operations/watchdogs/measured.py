@@ -4,12 +4,12 @@ One row says how one thing is after one measurement. What a measurement does not
 so that nothing is judged on values that are not there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
-from operations.checks import Row, Stored, Table
+from operations.checks import Batch, Row, Stored, Table
 from operations.clock import parse_rfc3339
 from operations.events.operations import (
     DatabaseMeasured,
@@ -54,7 +54,7 @@ class Measurements:
     def __init__(self) -> None:
         self._memory = Memory()
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return the rows of a batch."""
         return [row for stored in batch for row in self._rows(stored)]
 

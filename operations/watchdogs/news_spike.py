@@ -20,6 +20,7 @@ import numpy as np
 from msgspec import Meta
 
 from operations.checks import (
+    Batch,
     EachEvent,
     Episode,
     Limits,
@@ -90,7 +91,7 @@ class Stories:
         self._newest = 0
         self._full = FEWEST_REMEMBERED
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return a row for each instrument that a story names for the first time."""
         rows = []
         for stored in batch:
@@ -134,7 +135,7 @@ class Held:
     def __init__(self) -> None:
         self._held: dict[str, list[str]] = {}
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return a row for each change; an incomplete snapshot takes nothing away."""
         rows = []
         for stored in batch:
@@ -216,7 +217,7 @@ ORDER BY y.look, y.symbol
 """  # noqa: S608
 
 
-def looks(batch: Sequence[Stored], _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def looks(batch: Batch, _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Look at what a canary held: its hours end when its last event is there, not by the clock."""
     for stored in batch:
         event = stored.event

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from operations.checks import EachEvent, Row, Stored, Table
+from operations.checks import Batch, EachEvent, Row, Stored, Table
 from operations.clock import NANOSECONDS, parse_rfc3339
 from operations.events.marketdata import FxRateMarked
 from operations.events.operations import ClockTicked
@@ -26,7 +26,7 @@ class GreeksFold:
         self._known: dict[str, tuple[int, float | None]] = {}  # by position: marked, spot
         self._minutes: dict[str, int] = {}  # by fund: in which it was marked last
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return the rows of a batch."""
         rows: list[Row] = []
         for stored in batch:

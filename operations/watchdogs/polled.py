@@ -1,12 +1,12 @@
 """Which services are watched, and what their polls add up to: the tables of the dependencies."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from operations.checks import EachEvent, Row, Stored, Table
+from operations.checks import Batch, EachEvent, Row, Stored, Table
 from operations.clock import NANOSECONDS, parse_rfc3339
 from operations.events.operations import ServicePolled
 from operations.events.registry import ServiceDeregistered, ServiceRegistered
@@ -45,7 +45,7 @@ class Polls:
     def __init__(self) -> None:
         self._services: dict[str, PollState] = {}
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return a row for each poll that is news."""
         return [row for stored in batch for row in self._row(stored)]
 

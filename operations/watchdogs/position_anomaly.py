@@ -21,6 +21,7 @@ import numpy as np
 from msgspec import Meta
 
 from operations.checks import (
+    Batch,
     EachEvent,
     Episode,
     Limits,
@@ -100,7 +101,7 @@ class OrderFold:
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return a row of each order, as it was sent or amended."""
         rows: list[Row] = []
         for stored in batch:
@@ -201,11 +202,10 @@ ORDER BY look, sequence
 """  # noqa: S608
 
 
-def looks(batch: Sequence[Stored], rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def looks(batch: Batch, rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Look at each order of a strategy when it is sent, and when it is amended."""
-    causes = {stored.sequence: stored for stored in batch}
     for sequence, _, unit, fund_id, strategy_id, *_ in rows[ORDERS.name]:
-        yield look_at(causes[sequence], Unit("strategy", unit, fund_id, strategy_id))
+        yield look_at(batch.at(sequence), Unit("strategy", unit, fund_id, strategy_id))
 
 
 def inspect(sent: Sequence[Sent], look: Look, limits: SizeLimits, known: Episode | None) -> Verdict:

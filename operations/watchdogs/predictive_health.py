@@ -26,6 +26,7 @@ import numpy as np
 from msgspec import Meta
 
 from operations.checks import (
+    Batch,
     EachEvent,
     Episode,
     Limits,
@@ -117,7 +118,7 @@ class _Envelopes:
     def __init__(self) -> None:
         self._known: dict[str, None] = {}
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return a row for each content that was not published before."""
         rows: list[Row] = []
         for stored in batch:

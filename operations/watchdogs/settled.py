@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Protocol
 
-from operations.checks import EachEvent, Look, Row, Stored, Table, Unit, look_at
+from operations.checks import Batch, EachEvent, Look, Row, Stored, Table, Unit, look_at
 from operations.clock import NANOSECONDS, parse_rfc3339
 from operations.events.portfolio import NavMarked
 from operations.events.registry import CalendarPublished, FundRegistered
@@ -52,7 +52,7 @@ class _Closes:
     def __init__(self) -> None:
         self._closes_ns: dict[str, dict[str, int]] = {}  # by calendar and day
 
-    def take(self, batch: Sequence[Stored]) -> list[Row]:
+    def take(self, batch: Batch) -> list[Row]:
         """Return a row for each calendar, with what earlier ones said of other days."""
         return [row for stored in batch for row in self._row(stored)]
 
@@ -182,7 +182,7 @@ class Day(Protocol):
     def session_now(self) -> int | None: ...  # noqa: D102
 
 
-def looks(batch: Sequence[Stored], _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def looks(batch: Batch, _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Look at a fund whenever a day of it is settled."""
     for stored in batch:
         event = stored.event

@@ -22,12 +22,12 @@ from msgspec import Meta
 from numpy.typing import ArrayLike
 
 from operations.checks import (
+    Batch,
     Episode,
     Limits,
     Look,
     Proposal,
     Row,
-    Stored,
     Unit,
     Verdict,
     Watchdog,
@@ -73,7 +73,7 @@ class ProfitLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = 0.5
 
 
-def looks(batch: Sequence[Stored], _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def looks(batch: Batch, _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Look at a strategy whenever a day of it is settled."""
     for stored in batch:
         event = stored.event

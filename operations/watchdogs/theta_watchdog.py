@@ -16,12 +16,12 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 from operations.checks import (
+    Batch,
     Episode,
     Limits,
     Look,
     Proposal,
     Row,
-    Stored,
     Unit,
     Verdict,
     Watchdog,
@@ -122,12 +122,11 @@ ORDER BY n.look, n.fund_id, n.account_id, n.symbol
 """
 
 
-def looks(batch: Sequence[Stored], rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def looks(batch: Batch, rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Look at a fund with its first mark of each minute."""
-    causes = {stored.sequence: stored for stored in batch}
     for sequence, _, fund_id, *_, opens_minute in rows[GREEKS.name]:
         if opens_minute:
-            yield look_at(causes[sequence], Unit("fund", fund_id, fund_id))
+            yield look_at(batch.at(sequence), Unit("fund", fund_id, fund_id))
 
 
 def inspect(

@@ -16,12 +16,12 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 from operations.checks import (
+    Batch,
     Episode,
     Limits,
     Look,
     Proposal,
     Row,
-    Stored,
     Unit,
     Verdict,
     Watchdog,
@@ -119,14 +119,13 @@ ORDER BY v.look
 """  # noqa: S608
 
 
-def looks(batch: Sequence[Stored], rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
+def looks(batch: Batch, rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     """Look at an instrument whenever a trade fills a bucket, once for all that it fills."""
     full = dict.fromkeys((row[0], row[2]) for row in rows[FLOW.name])
     if not full:
         return
-    causes = {stored.sequence: stored for stored in batch}
     for sequence, symbol in full:
-        yield look_at(causes[sequence], Unit("instrument", symbol))
+        yield look_at(batch.at(sequence), Unit("instrument", symbol))
 
 
 def inspect(

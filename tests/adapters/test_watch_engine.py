@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -13,11 +12,8 @@ from watching import engine, event, run, spoken, stored
 from operations.adapters import warehouse
 from operations.checks import Table, Verdict
 from operations.errors import Rejected
-from operations.events import fast
 from operations.events.base import encode
-from operations.events.marketdata import Trade, TradePrinted
 from operations.events.operations import ClockTicked, Tick
-from operations.watchdogs import feeds
 from operations.watchdogs.portfolio_vol_dd import NAME, WATCHDOG
 
 pytestmark = pytest.mark.unit
@@ -173,19 +169,6 @@ def test_two_warehouses_with_the_same_rows_measure_the_same_and_others_do_not():
     three.insert(table, [*rows[1:], (0, 0, 0, "w1")])
     assert one.measure(table) == two.measure(table) != three.measure(table)
     assert json.dumps(one.measure(table))
-
-
-def test_a_trade_that_the_fast_reader_read_reaches_the_watchdogs():
-    at = "2026-11-20T20:00:00Z"
-    trade = Trade(
-        symbol="SPY", trade_id="1", venue="X", price=Decimal(1), size=Decimal(1), currency="USD",
-        venue_time=at,
-    )  # fmt: skip
-    event = TradePrinted(event_id="e", timestamp=at, actor="feed", subject_id="SPY", data=trade)
-    read = fast.decode(event.subject, encode(event))
-    one = engine(feeds.WATCHDOG)
-    run(one, stored([read] * 20))
-    assert one.standings["data_fault", "trades/SPY/X"].state == "breached"
 
 
 def test_a_canary_in_mode_act_is_found_and_asks_for_no_action():

@@ -1,0 +1,271 @@
+"""Trades of the market as columns: what a reader of very many trades needs of each, read at once.
+
+A feed sends more trades than all others send anything, and who adds them up needs no event of each.
+So the trades of a batch are read together, and only as strictly as one by one: the JSON decoder
+repeats no rule of the contract, but what it made of a batch must, written again, be the very bytes
+that came. So no key stands twice, nothing is unknown, and each line is one payload. Then the rules
+of the fields are checked for all at once. A batch in which anything is otherwise is halved until
+the odd payload stands alone, and `subjects.decode` decides about it.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, cast
+
+import msgspec
+import numpy as np
+from msgspec import Struct, inspect
+from numpy.typing import NDArray
+
+from operations.clock import NANOSECONDS, parse_rfc3339
+from operations.errors import Rejected
+from operations.events import subjects
+from operations.events.base import MAX_BYTES, REQUIRED, encode, exists
+from operations.events.marketdata import Trade, TradePrinted
+
+SUBJECT = TradePrinted.pattern.encode()
+MOST_NS = 1 << 62  # a time further from 1970, after 2116, stands as this: none is near
+
+Numbers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
+_OUR_TIME = b"0000-00-00T00:00:00.000000000Z"  # as our publisher writes it
+_TENS = 10 ** np.arange(8, -1, -1)
+_YEAR_ONE = -62_135_596_800
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|\+00:00)"
+)
+_LINES = {  # of texts with a line break after each
+    "event_id": re.compile(r"(?:[0-9A-Za-z._:-]{1,64}\n)*"),
+    "currency": re.compile(r"(?:[A-Z][A-Z0-9]{2,9}\n)*"),
+    "decimal": re.compile(r"(?:-?[0-9]{1,30}(?:\.[0-9]{1,30})?\n)*"),
+}
+_SIDES = {"buy": 1, "sell": -1, None: 0}
+
+
+def _lean(strict: type[Struct], **parts: Any) -> type[Struct]:
+    """Return a Struct with the fields of another, whose patterns and decimals are mere texts."""
+    fields: list[tuple[str, Any, Any] | tuple[str, Any]] = []
+    for field in msgspec.structs.fields(strict):
+        kind: Any = parts.get(field.name, field.type)
+        found = inspect.type_info(kind)
+        while isinstance(found, inspect.Metadata):
+            found = found.type
+        if isinstance(found, inspect.DecimalType) or getattr(found, "pattern", None) is not None:
+            kind = str
+        # What only its publisher may leave empty is required on the way.
+        if field.required or field.name in REQUIRED:
+            fields.append((field.name, kind))
+        else:
+            fields.append((field.name, kind, field.default))
+    name = f"Lean{strict.__name__}"
+    return msgspec.defstruct(name, fields, frozen=True, kw_only=True, omit_defaults=True, gc=False)
+
+
+_decode = msgspec.json.Decoder(_lean(TradePrinted, data=_lean(Trade))).decode_lines
+_encode = msgspec.json.Encoder().encode_lines
+
+
+class Trades(Struct, frozen=True, eq=False):
+    """Trades in the order of the stream, n of them; every column has the shape (n,).
+
+    Times are ns since 1970: `at_ns` is that of JetStream, `said_ns` of the publisher, `happened_ns`
+    of the venue. `side` is 1 where a buyer took liquidity, -1 where a seller did, 0 when not told.
+    """
+
+    sequence: Numbers
+    at_ns: Numbers
+    said_ns: Numbers
+    happened_ns: Numbers
+    price: Floats
+    size: Floats
+    side: Numbers
+    symbol: Sequence[str]
+    venue: Sequence[str]
+    trade_id: Sequence[str]
+    environment: Sequence[str]
+    fund_id: Sequence[str | None]
+    payload: Sequence[bytes]
+
+    def __len__(self) -> int:
+        """Return how many trades there are."""
+        return len(self.payload)
+
+    def by(self, *names: Literal["symbol", "venue"]) -> dict[tuple[str, ...], "Part"]:
+        """Return the trades of each instrument, venue or both, and their places."""
+        if not len(self):
+            return {}
+        keys = list(zip(*(getattr(self, name) for name in names), strict=True))
+        if len(set(keys)) == 1:
+            return {keys[0]: Part(np.arange(len(self)), self)}
+        places: dict[tuple[str, ...], list[int]] = {}
+        for place, key in enumerate(keys):
+            places.setdefault(key, []).append(place)
+        return {key: Part(np.array(its), self.where(its)) for key, its in places.items()}
+
+    def where(self, places: Sequence[int]) -> "Trades":
+        """Return the trades at some places."""
+        chosen: dict[str, Any] = {
+            name: column[places]
+            if isinstance(column, np.ndarray)
+            else [column[place] for place in places]
+            for name, column in self._columns()
+        }
+        return Trades(**chosen)
+
+    def cut(self, begin: int, end: int) -> "Trades":
+        """Return the trades from one place to before another."""
+        return Trades(**{name: column[begin:end] for name, column in self._columns()})
+
+    def event(self, place: int) -> TradePrinted:
+        """Return the event of one trade."""
+        return cast("TradePrinted", subjects.decode(TradePrinted.pattern, self.payload[place]))
+
+    def _columns(self) -> Iterable[tuple[str, Any]]:
+        return ((name, getattr(self, name)) for name in self.__struct_fields__)
+
+
+class Part(NamedTuple):
+    """Some of the trades, and at which places among all they are."""
+
+    places: Numbers
+    trades: Trades
+
+
+class _Block(NamedTuple):
+    """What was read of some payloads, and when each was said and happened; `odd` are refused."""
+
+    events: list[Any]
+    said_ns: Numbers
+    happened_ns: Numbers
+    odd: list[int]
+
+
+def read(
+    sequences: Sequence[int], times_ns: Sequence[int], payloads: Sequence[bytes]
+) -> tuple[Trades, int]:
+    """Return the trades of payloads, and how many break the contract and are left out.
+
+    `sequences` and `times_ns` are the places in the stream.
+    """
+    if not payloads:
+        return NONE, 0
+    block = _read(payloads)
+    if block.odd:
+        kept = np.setdiff1d(np.arange(len(payloads)), block.odd).tolist()
+        sequences, times_ns, payloads = (
+            [column[place] for place in kept] for column in (sequences, times_ns, payloads)
+        )
+    events = block.events
+    data = [event.data for event in events]
+    return Trades(
+        sequence=np.array(sequences, np.int64),
+        at_ns=np.array(times_ns, np.int64),
+        said_ns=block.said_ns,
+        happened_ns=block.happened_ns,
+        price=np.array([float(each.price) for each in data]),
+        size=np.array([float(each.size) for each in data]),
+        side=np.array([_SIDES[each.aggressor] for each in data], np.int64),
+        symbol=[each.symbol for each in data],
+        venue=[each.venue for each in data],
+        trade_id=[each.trade_id for each in data],
+        environment=[event.environment for event in events],
+        fund_id=[event.fund_id for event in events],
+        payload=payloads,
+    ), len(block.odd)
+
+
+def of(sequences: Sequence[int], times_ns: Sequence[int], events: Iterable[TradePrinted]) -> Trades:
+    """Return trades that were read one by one."""
+    return read(sequences, times_ns, [encode(event) for event in events])[0]
+
+
+def _read(payloads: Sequence[bytes]) -> _Block:
+    block = _together(payloads)
+    if block is not None:
+        return block
+    if len(payloads) == 1:
+        return _alone(payloads[0])
+    half = len(payloads) // 2
+    first, second = _read(payloads[:half]), _read(payloads[half:])
+    return _Block(
+        first.events + second.events,
+        np.concatenate((first.said_ns, second.said_ns)),
+        np.concatenate((first.happened_ns, second.happened_ns)),
+        first.odd + [half + place for place in second.odd],
+    )
+
+
+def _together(payloads: Sequence[bytes]) -> _Block | None:
+    """Read payloads that are all as `encode` writes them; None when one is not."""
+    lines = b"\n".join(payloads) + b"\n"
+    if max(map(len, payloads)) > MAX_BYTES or lines.count(b"\n") != len(payloads):
+        return None
+    try:
+        events: list[Any] = _decode(lines)
+        if _encode(events) != lines:
+            return None
+    except (ValueError, RecursionError):
+        return None
+    data = [event.data for event in events]
+    texts = (
+        ("event_id", [event.event_id for event in events]),
+        ("currency", [each.currency for each in data]),
+        ("decimal", [each.price for each in data]),
+        ("decimal", [each.size for each in data]),
+    )
+    if not all(_all_are(form, column) for form, column in texts):
+        return None
+    said_ns = _times([event.timestamp for event in events])
+    happened_ns = _times([each.venue_time for each in data])
+    if said_ns is None or happened_ns is None:
+        return None
+    return _Block(events, said_ns, happened_ns, [])
+
+
+def _alone(payload: bytes) -> _Block:
+    """Read one payload as strictly as any other event."""
+    try:
+        event = subjects.decode(TradePrinted.pattern, payload)
+    except Rejected:
+        return _Block([], NONE.said_ns, NONE.happened_ns, [0])
+    assert isinstance(event, TradePrinted)
+    (lean,) = _decode(encode(event))
+    said_ns, happened_ns = map(parse_rfc3339, (event.timestamp, event.data.venue_time))
+    return _Block([lean], np.array([_near(said_ns)]), np.array([_near(happened_ns)]), [])
+
+
+def _all_are(form: str, texts: Sequence[str]) -> bool:
+    lines = "\n".join(texts) + "\n"
+    return lines.count("\n") == len(texts) and _LINES[form].fullmatch(lines) is not None
+
+
+def _times(texts: Sequence[str]) -> Numbers | None:
+    """Return RFC 3339 times of the contract, ns since 1970; None when one of them is none."""
+    joined = "".join(texts).encode()
+    if joined.translate(_DIGITS) != _OUR_TIME * len(texts):
+        if not all(_TIME.fullmatch(text) and exists(text) for text in texts):
+            return None
+        return np.array([_near(parse_rfc3339(text)) for text in texts], np.int64)
+    figures = np.frombuffer(joined, np.uint8).reshape(len(texts), len(_OUR_TIME))
+    moments = np.ascontiguousarray(figures[:, :19]).view("S19").ravel()
+    try:
+        seconds = moments.astype("datetime64[s]").astype(np.int64)
+    except ValueError:
+        return None
+    if seconds.min() < _YEAR_ONE:
+        return None
+    most = MOST_NS // NANOSECONDS + 1
+    fraction = (figures[:, 20:29].astype(np.int64) - ord("0")) @ _TENS
+    return np.clip(np.clip(seconds, -most, most) * NANOSECONDS + fraction, -MOST_NS, MOST_NS)
+
+
+def _near(time_ns: int) -> int:
+    return max(-MOST_NS, min(time_ns, MOST_NS))
+
+
+_NO_NUMBERS, _NO_FLOATS = np.zeros(0, np.int64), np.zeros(0)
+NONE = Trades(
+    *(_NO_NUMBERS,) * 4, *(_NO_FLOATS,) * 2, _NO_NUMBERS, *((),) * 6
+)  # fmt: skip
