@@ -53,18 +53,19 @@ class Ids:
             return False, 0
         return self._count(int(identity))
 
-    def take_all(self, identities: Sequence[str]) -> list[tuple[bool, int]]:
-        """Return what `take` returns of each; most feeds just go on counting."""
+    def take_all(self, identities: Sequence[str]) -> tuple[Sequence[bool], Sequence[int]]:
+        """Return both of what `take` returns, of each; most feeds just go on counting."""
         numbers = range(self._highest + 1, self._highest + 1 + len(identities))
         if not self._steps or list(identities) != list(map(str, numbers)):
-            return [self.take(identity) for identity in identities]
+            known, missing = zip(*map(self.take, identities), strict=True)
+            return known, missing
         self._known.update(identities)
         self._order.extend(identities)
-        for _ in range(len(self._order) - REMEMBERED):
-            self._known.remove(self._order.popleft())
+        beyond = len(self._order) - REMEMBERED
+        self._known.difference_update([self._order.popleft() for _ in range(beyond)])
         self._highest = numbers[-1]
         self._steps = min(self._steps + len(identities), COUNTING_MOST)
-        return [(False, 0)] * len(identities)
+        return [False] * len(identities), [0] * len(identities)
 
     def _count(self, number: int) -> tuple[bool, int]:
         step, counts = number - self._highest, self._steps >= COUNTING
@@ -132,7 +133,7 @@ class Screen:
 
     def take_all(self, trades: Trades) -> Seen:
         """Return what `take` would say of trades of this feed, one after the other."""
-        duplicate, missing = zip(*self._ids.take_all(trades.trade_id), strict=True)
+        duplicate, missing = self._ids.take_all(trades.trade_id)
         known = np.array(duplicate, np.bool_)
         late_ns = trades.at_ns - trades.happened_ns
         impossible = (late_ns < -AHEAD_NS) | (late_ns > self._behind_ns)

@@ -96,107 +96,91 @@ def unit_of(strategy_id: str, symbol: str) -> str:
 
 
 class OrderFold:
-    """Makes a row of each whole order of a strategy, numbered within its unit."""
+    """Makes a row of each whole order of a strategy, numbered within its unit.
+
+    A row also says what begins the history of its order anew: the place of the last order before a
+    corporate action, and when the strategy got its newest baseline.
+    """
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._places: dict[str, int] = {}  # by unit
+        self._anew: dict[str, int] = {}  # by unit
+        self._confirmed_ns: dict[str, int] = {}  # by strategy
 
     def take(self, batch: Batch) -> list[Row]:
         """Return a row of each order, as it was sent or amended."""
-        rows: list[Row] = []
-        for stored in batch:
-            event = stored.event
-            assert isinstance(event, OrderSubmitted | OrderAmended)
-            if not event.strategy_id or event.data.parent_id is not None:
-                continue
-            unit = unit_of(event.strategy_id, event.data.symbol)
+        return [row for stored in batch for row in self._row(stored)]
+
+    def _row(self, stored: Stored) -> Iterator[Row]:
+        event, strategy_id = stored.event, stored.event.strategy_id
+        if isinstance(event, StrategyBaselinePublished):
+            self._confirmed_ns[strategy_id or event.subject_id] = stored.at_ns
+        elif isinstance(event, PositionChanged):
+            if strategy_id and event.data.cause == "corporate_action":
+                unit = unit_of(strategy_id, event.data.symbol)
+                self._anew[unit] = self._places.get(unit, 0)
+        elif isinstance(event, OrderSubmitted | OrderAmended):
+            if not strategy_id or event.data.parent_id is not None:
+                return
+            unit = unit_of(strategy_id, event.data.symbol)
             place = self._places[unit] = self._places.get(unit, 0) + 1
-            rows.append((
-                stored.sequence, stored.at_ns, unit, event.fund_id, event.strategy_id,
+            yield (
+                stored.sequence, stored.at_ns, unit, event.fund_id, strategy_id,
                 event.order_id or event.subject_id, float(event.data.quantity), place,
-            ))  # fmt: skip
-        return rows
+                self._anew.get(unit, 0), self._confirmed_ns.get(strategy_id),
+            )  # fmt: skip
 
-    def snapshot(self) -> dict[str, int]:
-        """Return how many rows each unit has."""
-        return self._places
+    def snapshot(self) -> list[dict[str, int]]:
+        """Return how many rows each unit has, and what begins histories anew."""
+        return [self._places, self._anew, self._confirmed_ns]
 
-    def restore(self, state: Mapping[str, int]) -> None:
+    def restore(self, state: Sequence[Mapping[str, int]]) -> None:
         """Go on from a snapshot."""
-        self._places = dict(state)
+        self._places, self._anew, self._confirmed_ns = map(dict, state)
 
 
-def _changes(stored: Stored) -> Iterator[Row]:
+def _rebalances(stored: Stored) -> Iterator[Row]:
     event = stored.event
     assert isinstance(event, PositionChanged)
-    if event.strategy_id and event.data.cause in {"rebalance", "corporate_action"}:
-        unit = unit_of(event.strategy_id, event.data.symbol)
-        yield stored.sequence, stored.at_ns, unit, event.data.cause
-
-
-def _baselines(stored: Stored) -> Iterator[Row]:
-    yield stored.sequence, stored.at_ns, stored.event.strategy_id or stored.event.subject_id
+    if event.strategy_id and event.data.cause == "rebalance":
+        yield stored.sequence, stored.at_ns, unit_of(event.strategy_id, event.data.symbol)
 
 
 ORDERS = Table(
     name="sent_order",
     columns=(
         ("unit", "VARCHAR"), ("fund_id", "VARCHAR"), ("strategy_id", "VARCHAR"),
-        ("order_id", "VARCHAR"), ("size", "DOUBLE"), ("place", "BIGINT"),
+        ("order_id", "VARCHAR"), ("size", "DOUBLE"), ("place", "BIGINT"), ("anew", "BIGINT"),
+        ("confirmed_ns", "BIGINT"),
     ),
-    kinds=(OrderSubmitted, OrderAmended),
+    kinds=(OrderSubmitted, OrderAmended, PositionChanged, StrategyBaselinePublished),
     fold=OrderFold,
     keep_days=400,
 )  # fmt: skip
-CHANGES = Table(
-    name="explained_change",
-    columns=(("unit", "VARCHAR"), ("cause", "VARCHAR")),
+REBALANCES = Table(
+    name="rebalance",
+    columns=(("unit", "VARCHAR"),),
     kinds=(PositionChanged,),
-    fold=lambda: EachEvent(_changes),
+    fold=lambda: EachEvent(_rebalances),
     keep_days=400,
-)
-BASELINES = Table(
-    name="confirmed_baseline",
-    columns=(("strategy_id", "VARCHAR"),),
-    kinds=(StrategyBaselinePublished,),
-    fold=lambda: EachEvent(_baselines),
-    keep_days=36_500,
 )
 
 QUERY = f"""
-WITH judged AS (
-    SELECT look.look, look.sequence, look.unit, o.fund_id, o.strategy_id, o.place
-    FROM look JOIN sent_order o ON o.unit = look.unit AND o.sequence = look.sequence
-), confirmed AS (
-    SELECT j.look, max(b.at_ns) AS at_ns
-    FROM judged j JOIN confirmed_baseline b
-        ON b.strategy_id = j.strategy_id AND b.sequence < j.sequence
-    GROUP BY j.look
-), anew AS (
-    SELECT j.look, max(c.sequence) AS sequence
-    FROM judged j JOIN explained_change c
-        ON c.unit = j.unit AND c.sequence < j.sequence AND c.cause = 'corporate_action'
-    GROUP BY j.look
-), seen AS (
-    SELECT j.look, j.unit, j.fund_id, j.strategy_id, o.sequence, o.at_ns, o.order_id, o.size,
-           confirmed.at_ns AS confirmed_ns
-    FROM judged j
-    LEFT JOIN confirmed USING (look)
-    LEFT JOIN anew USING (look)
-    JOIN sent_order o ON o.unit = j.unit AND o.place <= j.place AND o.place > j.place - {ROWS}
-        AND o.sequence > coalesce(anew.sequence, -1)
-    QUALIFY row_number() OVER (PARTITION BY j.look, o.order_id ORDER BY o.sequence DESC) = 1
-), marked AS (
-    SELECT s.*, EXISTS (
-        SELECT 1 FROM explained_change c
-        WHERE c.unit = s.unit AND c.cause = 'rebalance'
-            AND c.at_ns BETWEEN s.at_ns - {REBALANCE_NS} AND s.at_ns + {REBALANCE_NS}
-            AND c.sequence <= j.sequence
-    ) AS rebalance
-    FROM seen s JOIN judged j USING (look)
+WITH seen AS (
+    SELECT look.look, look.sequence AS seen, j.unit, j.fund_id, j.strategy_id, j.confirmed_ns,
+           o.sequence, o.at_ns, o.order_id, o.size
+    FROM look
+    JOIN sent_order j ON j.unit = look.unit AND j.sequence = look.sequence
+    JOIN sent_order o ON o.unit = j.unit AND o.place <= j.place
+        AND o.place > greatest(j.place - {ROWS}, j.anew)
+    QUALIFY row_number() OVER (PARTITION BY look.look, o.order_id ORDER BY o.sequence DESC) = 1
 )
-SELECT look, unit, fund_id, strategy_id, sequence, at_ns, order_id, size, rebalance, confirmed_ns
-FROM marked
+SELECT look, unit, fund_id, strategy_id, sequence, at_ns, order_id, size, EXISTS (
+           SELECT 1 FROM rebalance r
+           WHERE r.unit = s.unit AND r.sequence <= s.seen
+               AND r.at_ns BETWEEN s.at_ns - {REBALANCE_NS} AND s.at_ns + {REBALANCE_NS}
+       ) AS rebalance, confirmed_ns
+FROM seen s
 QUALIFY row_number() OVER (PARTITION BY look ORDER BY sequence DESC) <= {WINDOW + 1}
 ORDER BY look, sequence
 """  # noqa: S608
@@ -300,7 +284,7 @@ WATCHDOG = Watchdog(
     budget="1 page per strategy-month",
     unit="strategy",
     limits=SizeLimits,
-    tables=(ORDERS, CHANGES, BASELINES),
+    tables=(ORDERS, REBALANCES),
     row=Sent,
     query=QUERY,
     inspect=inspect,
