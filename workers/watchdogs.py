@@ -5,7 +5,9 @@ history lack in the stream is said before it is ready. It decides about no halt.
 also writes the minutes into the stream by which silence is judged.
 """
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -23,6 +25,7 @@ from workers.runtime import WORKER, Runtime
 
 NAME = accounts.WATCHDOGS
 AT_ONCE = 2000  # messages folded before anything else gets its turn
+GATHER_SECONDS = 0.01
 LEADER = 1  # the process that writes the minutes
 
 
@@ -44,7 +47,7 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
         ready = False
         try:
             while not runtime.stopping.is_set():
-                kept.take(watch, await reader.read(AT_ONCE, 0.5), live=ready)
+                kept.take(watch, await together(reader, live=ready), live=ready)
                 at("folded")
                 watch.refresh()
                 ready = ready or not (reader.waiting or await reader.has_more())
@@ -59,7 +62,20 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
                 good = ready and not watch.engine.problems
                 runtime.condition(WORKER, ok=good, detail=_detail(watch, ready=ready))
         finally:
-            kept.save(settings, watch, now=True)
+            kept.save_now(settings, watch)
+
+
+async def together(reader: Reader, *, live: bool) -> Sequence[Delivery]:
+    """Return what has come; when live, with what comes within some ms after the first.
+
+    Each look is a question to a database, which costs more than the messages of that time.
+    """
+    first = await reader.read(AT_ONCE, 0.5)
+    if live and first and len(first) < AT_ONCE:
+        await asyncio.sleep(GATHER_SECONDS)
+        if reader.waiting:
+            first += await reader.read(AT_ONCE - len(first))
+    return first
 
 
 async def publish_measures(publisher: Publisher, watch: Watch) -> None:
@@ -103,6 +119,8 @@ class Kept:
         self._watch: Watch | None = None
         self._stream_created_ns = 0
         self._saved_ns = monotonic_ns()
+        self._threads = ThreadPoolExecutor(1, "snapshot")
+        self._saving: Future[None] | None = None
         self._seconds = Histogram(
             "watchdog_look_seconds",
             "Time for all looks of one watchdog that one batch of events made due",
@@ -154,8 +172,25 @@ class Kept:
                     counts.get((watchdog.name, state), 0)
                 )
 
-    def save(self, settings: Settings, watch: Watch, *, now: bool = False) -> None:
-        """Save a snapshot when its time has come and nothing waits to be said."""
+    def save(self, settings: Settings, watch: Watch) -> None:
+        """Begin a snapshot when its time has come and nothing waits to be said.
+
+        A thread writes it: that takes about a second, and events do not wait. Raises what went
+        wrong with the last one.
+        """
+        if self._saving is not None:
+            if not self._saving.done():
+                return
+            self._saving.result()
         wait_ns = settings.watch.snapshot_seconds * NANOSECONDS
-        if (now or monotonic_ns() - self._saved_ns >= wait_ns) and watch.save(settings.watch_path):
+        if monotonic_ns() - self._saved_ns < wait_ns:
+            return
+        if (write := watch.freeze(settings.watch_path)) is not None:
+            self._saving = self._threads.submit(write)
             self._saved_ns = monotonic_ns()
+
+    def save_now(self, settings: Settings, watch: Watch) -> None:
+        """Save a snapshot before the process ends, unless something waits to be said."""
+        if self._saving is not None:
+            wait([self._saving])
+        watch.save(settings.watch_path)

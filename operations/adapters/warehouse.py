@@ -144,22 +144,17 @@ class Warehouse:
 
     def save(self, folder: Path, state: Mapping[str, Any]) -> None:
         """Write every table and a state into a folder, in one step: all of it or none."""
-        new = folder.with_name(f".{folder.name}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        private_folder(new)
-        for name, table in self._tables.items():
+        self.freeze(state).write(folder)
+
+    def freeze(self, state: Mapping[str, Any]) -> "Frozen":
+        """Return what can be written while this goes on: all rows so far, and a state."""
+        for table in self._tables.values():
             self.flush(table)
-            self._database.execute(f"COPY {name} TO '{new / name}.parquet' (FORMAT parquet)")
-        (new / STATE_FILE).write_text(json.dumps(state))
-        for file in new.iterdir():
-            _sync(file)
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-        _sync(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        reader = self._database.cursor()
+        reader.execute("BEGIN TRANSACTION")
+        for name in self._tables:  # the transaction sees what there is at its first statement
+            reader.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchall()  # noqa: S608
+        return Frozen(reader, tuple(self._tables), json.dumps(state))
 
     def load(self, folder: Path) -> None:
         """Fill the empty tables from a folder. Raises Rejected when a file cannot be used."""
@@ -170,6 +165,32 @@ class Warehouse:
                 self._database.execute(statement, [str(folder / f"{table.name}.parquet")])
             except duckdb.Error as error:
                 raise Rejected(f"the snapshot of {table.name} cannot be used: {error}") from error
+
+
+class Frozen:
+    """The rows of a warehouse at one moment and a state, for one other thread to write."""
+
+    def __init__(self, reader: duckdb.DuckDBPyConnection, names: Sequence[str], state: str) -> None:
+        self._reader, self._names, self._state = reader, names, state
+
+    def write(self, folder: Path) -> None:
+        """Write all of it into a folder, in one step, and let the rows go."""
+        new = folder.with_name(f".{folder.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        private_folder(new)
+        for name in self._names:
+            self._reader.execute(f"COPY {name} TO '{new / name}.parquet' (FORMAT parquet)")
+        self._reader.close()
+        (new / STATE_FILE).write_text(self._state)
+        for file in new.iterdir():
+            _sync(file)
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+        _sync(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:

@@ -196,21 +196,37 @@ class Watch:
 
     def save(self, folder: Path) -> bool:
         """Save what was folded, unless something waits to be said; returns whether it was."""
+        write = self.freeze(folder)
+        if write is not None:
+            write()
+        return write is not None
+
+    def freeze(self, folder: Path) -> Callable[[], None] | None:
+        """Return what saves all that was folded so far, in another thread while this goes on.
+
+        None while something waits to be said.
+        """
         if self.waiting:
-            return False
-        for name, engine in (("real", self.engine), ("canary", self.canaries)):
-            state = engine.snapshot()
-            state |= {
-                "format": FORMAT,
-                "stream_created_ns": self._stream_created_ns,
-                "position": self.reached,
-                "minute": self.minute,
-                "settings": self._settings,
-                "told": msgspec.to_builtins(self._told.snapshot()),
-                "watchdogs": [watchdog.name for watchdog in engine.watchdogs],
-            }
-            engine.warehouse.save(folder / name, state)
-        return True
+            return None
+        known = {
+            "format": FORMAT,
+            "stream_created_ns": self._stream_created_ns,
+            "position": self.reached,
+            "minute": self.minute,
+            "settings": self._settings,
+            "told": msgspec.to_builtins(self._told.snapshot()),
+            "watchdogs": [watchdog.name for watchdog in self.engine.watchdogs],
+        }
+        frozen = {
+            folder / name: engine.warehouse.freeze(engine.snapshot() | known)
+            for name, engine in (("real", self.engine), ("canary", self.canaries))
+        }
+
+        def write() -> None:
+            for place, warehouse in frozen.items():
+                warehouse.write(place)
+
+        return write
 
     def load(self, folder: Path) -> bool:
         """Go on from what was saved, if both parts fit this stream and each other."""

@@ -1,14 +1,21 @@
-"""Does a warehouse say under a name of its own what it holds, and of which funds?"""
+"""Does a warehouse hold what the stream says, and say so under a name of its own?"""
+
+from decimal import Decimal
 
 import pytest
 from feeding import Tape
+from watching import event
 
 from operations.adapters import judge, roster_files, watch_parts
 from operations.adapters.watch import Watch
+from operations.clock import now_ns
 from operations.config import Settings
+from operations.events.actions import ActionRequest, ActionRequested
 from operations.events.base import encode
+from operations.signing.message import HEADER, Signer
 
 pytestmark = pytest.mark.unit
+AT = "2026-11-20T20:00:00Z"
 
 
 def measured(tmp_path, funds=(), name="watchdogs-1"):
@@ -20,9 +27,9 @@ def measured(tmp_path, funds=(), name="watchdogs-1"):
     watch = Watch(judging, lambda: build(settings), 1, frozenset(funds), name)
     tape.nav("100")
     tape.tick()
-    for event, sequence, at_ns in tape.events:
+    for made, sequence, at_ns in tape.events:
         place = f"$JS.ACK.MTS.watchdogs-1.1.{sequence}.{sequence}.{at_ns}.0".encode()
-        watch.take([(event.subject.encode(), place, b"", encode(event))], live=True)
+        watch.take([(made.subject.encode(), place, b"", encode(made))], live=True)
     (found,) = [each for each in watch.measures if each.subject_id == "fund_mark"]
     return found.data.table, found.data.warehouse, found.data.rows, found.event_id
 
@@ -42,3 +49,55 @@ def test_who_watches_some_funds_is_not_compared_with_who_watches_others(tmp_path
         1,
     )
     assert measured(tmp_path, ["beta"])[:3] == ("fund_mark of beta", "watchdogs-1", 0)
+
+
+def test_an_action_that_was_requested_is_in_the_tables_for_those_who_ask_what_was_reduced(tmp_path):
+    settings = Settings(home=str(tmp_path))
+    roster_files.ensure_development(settings)
+    judging = judge.for_service(settings, tmp_path / "roster.json")
+    watch = Watch(judging, lambda: watch_parts.parts(settings), 1)
+    action = ActionRequest(
+        action_id="a1", episode="e1", kind="reduce_allocation", scope="strategy", scope_id="s1",
+        ack_deadline=AT, allocation_factor=Decimal("0.5"),
+    )  # fmt: skip
+    asked = event(ActionRequested, "s1", action)
+    private = roster_files.read_private(settings.path("keys", "service-watchdogs.key"))
+    signer = Signer(private, settings.audit.origin, settings.environment)
+    for number, signature in enumerate(("nobody's", signer(asked.subject, encode(asked))), start=1):
+        block = f"NATS/1.0\r\n{HEADER}: {signature}\r\n\r\n".encode()
+        place = f"$JS.ACK.MTS.watchdogs-1.1.{number}.{number}.{now_ns()}.0".encode()
+        watch.take([(asked.subject.encode(), place, block, encode(asked))])
+    (table,) = [each for each in watch.engine.warehouse.tables if each.name == "action_asked"]
+    assert watch.engine.warehouse.measure(table)[0] == 1
+    assert watch.refused == 1
+
+
+def test_what_is_saved_is_what_was_known_when_it_was_begun(tmp_path):
+    settings, tape = Settings(home=str(tmp_path)), Tape()
+    roster_files.ensure_development(settings)
+    judging = judge.for_service(settings, tmp_path / "roster.json")
+
+    def watch():
+        return Watch(judging, lambda: watch_parts.parts(settings), 1)
+
+    def fold(one, first, last):
+        for made, sequence, at_ns in tape.events[first:last]:
+            place = f"$JS.ACK.MTS.watchdogs-1.1.{sequence}.{sequence}.{at_ns}.0".encode()
+            one.take([(made.subject.encode(), place, b"", encode(made))])
+
+    def rows(one):
+        (table,) = [each for each in one.engine.warehouse.tables if each.name == "fund_mark"]
+        return one.engine.warehouse.measure(table)
+
+    for value in range(100, 110):
+        tape.nav(str(value))
+    one, same, later = watch(), watch(), watch()
+    fold(one, 0, 4)
+    fold(same, 0, 4)
+    write = one.freeze(tmp_path / "saved")
+    fold(one, 4, 10)
+    write()
+    assert later.load(tmp_path / "saved")
+    assert (later.reached, rows(later)) == (4, rows(same))
+    fold(later, 0, 10)
+    assert rows(later) == rows(one) != rows(same)
