@@ -55,8 +55,7 @@ MINIMUM_BASELINE_DAYS = 60
 MOST_DAYS = 400  # of one series, that a look may see
 DAY_NS = 86_400 * NANOSECONDS
 HALF = Decimal("0.5")
-# What a baseline says about coefficients.
-_RANKED = attrgetter("daily_information_coefficients", "ic_mean", "ic_standard_deviation", "days")
+_SCORES = attrgetter("daily_information_coefficients", "ic_mean", "ic_standard_deviation", "days")
 
 
 class DriftLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,7 +149,7 @@ class Scores:
 
     def _rebase(self, strategy_id: str, sequence: int, data: StrategyBaseline) -> None:
         known = self._baselines.get(strategy_id)
-        if known is not None and _RANKED(known[1]) == _RANKED(data):
+        if known is not None and _SCORES(known[1]) == _SCORES(data):
             return  # its sizes, its currency or its name may be others
         self._baselines[strategy_id] = (sequence, data)
         for key in [each for each in self._reached if each[0] == strategy_id]:
