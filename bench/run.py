@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import boot
+import finding
 import fleet
 import gate
 import halting
@@ -24,6 +25,7 @@ PARTS = {
     "sealing": sealing.measure,
     "latency": latency.measure,
     "verifying": verifying.measure,
+    "finding": finding.measure,
     "fleet": fleet.measure,
     "halting": halting.measure,
     "vpin": vpin.measure,

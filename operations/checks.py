@@ -78,6 +78,10 @@ class Batch(Sequence[Stored]):
         """Return how many events are no trades."""
         return len(self._events)
 
+    def __bool__(self) -> bool:
+        """Whether there is anything: events or trades."""
+        return bool(self._events) or len(self.trades) > 0
+
     def of(self, kinds: Sequence[type[Event]]) -> "Batch":
         """Return what is of some kinds: the pattern of a subject tells the kind of its event."""
         if self._by_pattern is None:

@@ -113,7 +113,7 @@ class Engine:
     def take(self, events: Sequence[Stored] | Batch) -> list[Event]:
         """Fold what comes next in the stream; return what has to be said about it."""
         batch = events if isinstance(events, Batch) else Batch.read(events)
-        if not batch.places:
+        if not batch:
             return []
         self.reached, now_ns = max(batch.places)
         made = self._keep(batch)
@@ -178,7 +178,8 @@ class Engine:
     def _keep(self, batch: Batch) -> dict[str, Sequence[Row]]:
         made: dict[str, Sequence[Row]] = {}
         for name, (table, fold) in self._folds.items():
-            rows = made[name] = fold.take(batch.of(table.kinds))
+            own = batch.of(table.kinds)
+            rows = made[name] = fold.take(own) if own else []
             self._reporting(name, self.warehouse.insert, table, rows)
         return made
 
@@ -193,7 +194,8 @@ class Engine:
     ) -> list[Look]:
         """Return the looks that a batch makes due, in the order of the stream."""
         rows = {table.name: made[table.name] for table in watchdog.tables}
-        looks = list(watchdog.looks(batch.of(watchdog.kinds), rows))
+        own = batch.of(watchdog.kinds)
+        looks = list(watchdog.looks(own, rows)) if own else []
         done_ns = self._done_ns.get(watchdog.name, 0)
         passed, self._done_ns[watchdog.name] = boundaries(watchdog, batch, done_ns)
         looks += passed
