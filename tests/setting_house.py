@@ -106,7 +106,7 @@ class SettingHouse:
         try:
             await eventually(
                 lambda: (found := worker.conditions.get("worker")) and words in found.detail,
-                20,
+                90,
                 f"it says {words}",
             )
             yield worker
@@ -151,7 +151,7 @@ class SettingHouse:
         async def there() -> bool:
             return await self.values() == [*expected]
 
-        await eventually(there, 15, f"the stream holds {expected}")
+        await eventually(there, 60, f"the stream holds {expected}")
 
     async def refusal(self, cause: str) -> str:
         """Return the words with which a command was refused."""

@@ -67,7 +67,8 @@ class SettingsDesk:
         except Rejected:
             return  # the audit worker reports what is no event
         if isinstance(event, FundRegistered):
-            self.funds.add(event.subject_id)
+            if event.environment != "canary":
+                self.funds.add(event.subject_id)
         elif isinstance(event, RosterPublished):
             self._judge.take_roster(event)
         elif isinstance(event, ConfigureCommanded | ModeCommanded):

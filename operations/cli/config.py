@@ -125,6 +125,9 @@ def history(
 
     async def work() -> int:
         desk = await _read()
+        _known_fund(desk, fund)
+        if check:
+            desk.book.catalogue.check(check)
         found = [
             config_shown.change_row(each)
             for each in desk.book.history

@@ -32,7 +32,7 @@ from rich.text import Text as Styled
 
 from operations.audit.identity import MAX_DEPTH, depth
 from operations.clock import NANOSECONDS, monotonic_ns
-from operations.errors import Corrupted, OperationsError, Rejected
+from operations.errors import Corrupted, OperationsError, Rejected, Retryable
 
 Output = Annotated[
     Literal["table", "json", "jsonl"],
@@ -69,7 +69,8 @@ def run(work: Coroutine[Any, Any, int]) -> int:
         complain("✗", str(error), "red")
         return TAMPERED
     except OperationsError as error:
-        complain("?", str(error), "yellow")
+        hint = "; what is down says mts status" if isinstance(error, Retryable) else ""
+        complain("?", f"{error}{hint}", "yellow")
         return CANNOT
     except Exception:  # noqa: BLE001 (a mistake of ours must not look like tampering)
         traceback.print_exc()

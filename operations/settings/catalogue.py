@@ -22,6 +22,7 @@ MODE = "mode"
 DEFAULT_MODE: Mode = "observe"
 LOOSER_HIGHER = Meta(extra={"looser": "higher"})
 LOOSER_LOWER = Meta(extra={"looser": "lower"})
+_KINDS = {int: "a whole number", float: "a number", Decimal: "a number", bool: "true or false"}
 _BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
@@ -46,13 +47,20 @@ class Setting(Struct, frozen=True, kw_only=True):
         try:
             value = _convert(text, self.hint)
         except (msgspec.ValidationError, ArithmeticError) as error:
-            allowed = f"; allowed is {self.allowed}" if self.allowed else ""
+            wanted = " ".join(filter(None, (self._kind, self.allowed))) or str(error)
             raise Rejected(
-                f"{self.full_name} cannot be {text[:80]!r}: {error}{allowed}. {self.description}"
+                f"{self.full_name} cannot be {text[:80]!r}, it has to be {wanted}: "
+                f"{self.description}"
             ) from error
         if isinstance(value, float | Decimal) and not math.isfinite(value):
             raise Rejected(f"{self.full_name} cannot be {text!r}: not a finite number")
         return value
+
+    @property
+    def _kind(self) -> str:
+        """What it is in words, empty where its type has none: a list, a mode."""
+        types = {self.hint, *_metas(self.hint)}
+        return next((words for kind, words in _KINDS.items() if kind in types), "")
 
     def loosens(self, old: Any, new: Any) -> bool:
         """Whether a change lets more pass, or may do so. No value is no limit, the loosest."""
@@ -96,7 +104,10 @@ class Catalogue:
         """Return the setting that CHECK.FIELD names. Raises Rejected."""
         check, dot, name = full_name.partition(".")
         if not dot:
-            raise Rejected(f"{full_name!r} does not read CHECK.FIELD, as vpin.{MODE}")
+            if check not in self._settings:
+                raise Rejected(f"{full_name!r} does not read CHECK.FIELD, as vpin.{MODE}")
+            known = ", ".join(f"{check}.{each}" for each in self._settings[check])
+            raise Rejected(f"{check} is a check; say which of its settings: {known}")
         return self.find(check, name)
 
     def build(self, check: str, values: Mapping[str, Any]) -> Struct:

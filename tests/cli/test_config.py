@@ -5,12 +5,15 @@ import json
 
 import pytest
 from commands import assert_harmless
+from fake_vault import FakeVault
 from halting import Firm
 from obedient import mts, register
 from setting_house import SettingHouse
+from support import eventually
 from terminals import at_a_terminal, plain
 
 from operations.adapters import settable
+from operations.config import Vault
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 # A check of this release, with a limit that gets looser upwards from its default 1.5.
@@ -97,6 +100,9 @@ async def test_what_is_taken_away_is_said(house):
         (("show", "--check", "portfolio_vol"), "did you mean portfolio_vol_dd?"),
         (("show", "--fund", "alpa"), "did you mean alpha?"),
         (("history",), "the defaults hold"),
+        (("history", "--fund", "alpa"), "did you mean alpha?"),
+        (("history", "--check", "portfolio_vol"), "did you mean portfolio_vol_dd?"),
+        (("explain", CHECK), f"say which of its settings: {MODE}, "),
     ],
 )
 async def test_what_cannot_be_done_is_said_and_nothing_is_sent(house, arguments, words):
@@ -116,6 +122,41 @@ async def test_without_the_worker_a_change_is_late_and_holds_for_nobody(house):
         "mts status",
     )
     assert (await row(house, LIMIT))["value"] == "1.5"
+
+
+async def test_in_an_outage_of_vault_people_see_how_old_its_settings_are(house):
+    vault = FakeVault()
+    vault.start()
+    token = house.firm.base.path("vault-token")
+    token.write_text(vault.issue())
+    token.chmod(0o600)
+    house.vault = Vault(url=vault.url, token_file=str(token), poll_seconds=0.05)
+    vault.put("mts/funds/alpha", {LIMIT: "2.0"}, actor="ann", reason="venue")
+
+    async def shown(words):
+        return words in (await run(house, "show", "--check", CHECK, "--fund", "alpha")).err
+
+    async with house.working():
+        await eventually(lambda: _count(house, 1), 20)
+        vault.stop()
+        await eventually(lambda: shown("Vault answered last"), 20)
+        assert await shown("ago; its last settings hold: Vault at http://127.0.0.1")
+    code, said, _ = await answer(house, "show", "--fund", "alpha")  # also while nobody works
+    assert (code, said["vault"]["last_answer"] < said["vault"]["silent_since"]) == (0, True)
+    found = next(each for each in said["settings"] if each["setting"] == LIMIT)
+    assert (found["value"], found["layer"], found["actor"]) == ("2.0", "vault", "ann")
+    vault.start()
+    async with house.working():
+
+        async def over():
+            return not await shown("Vault")
+
+        await eventually(over, 20)
+    vault.stop()
+
+
+async def _count(house, number):
+    return len(await house.changes()) == number
 
 
 async def test_somebody_who_may_not_is_refused_with_the_event_that_says_why(house):

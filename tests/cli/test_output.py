@@ -62,20 +62,20 @@ def test_binary_is_shown_as_bytes_with_their_places():
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "sign"),
+    ("error", "code", "said"),
     [
-        (Corrupted("x"), output.TAMPERED, "✗"),
-        (Rejected("x"), output.CANNOT, "?"),
-        (Retryable("x"), output.CANNOT, "?"),
-        (Denied("x"), output.CANNOT, "?"),
+        (Corrupted("x"), output.TAMPERED, "✗ x"),
+        (Rejected("x"), output.CANNOT, "? x"),
+        (Retryable("x"), output.CANNOT, "? x; what is down says mts status"),
+        (Denied("x"), output.CANNOT, "? x"),
     ],
 )
-def test_an_error_is_a_sign_a_sentence_and_an_exit_code(error, code, sign, capsys):
+def test_an_error_is_a_sign_a_sentence_and_an_exit_code(error, code, said, capsys):
     async def work():
         raise error
 
     assert output.run(work()) == code
-    assert capsys.readouterr().err == f"{sign} x\n"
+    assert capsys.readouterr().err == f"{said}\n"
 
 
 def test_a_mistake_of_ours_is_never_taken_for_tampering(capsys):

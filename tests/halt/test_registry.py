@@ -1,6 +1,7 @@
 """The fold of what was registered."""
 
 import pytest
+from msgspec.structs import replace
 from oms_cases import REGISTERED, account, fund, strategy
 
 from operations.halt.registry import Registry
@@ -27,6 +28,10 @@ def test_an_account_is_paper_only_in_a_paper_fund():
     assert Registry([fund("a", "paper"), account("x", "a", "paper")]).is_paper("x")
     assert not Registry([fund("a", "live"), account("x", "a", "paper")]).is_paper("x")
     assert not Registry([fund("a", "paper"), account("x", "a", "live")]).is_paper("x")
+
+
+def test_what_a_canary_registers_does_not_exist():
+    assert Registry([replace(fund("alpha"), environment="canary")]).funds == {}
 
 
 def test_a_later_registration_replaces_and_says_whether_it_changed_anything():

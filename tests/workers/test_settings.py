@@ -1,6 +1,8 @@
 """Does a change count once, for the right people, whatever is killed, and is the rest refused?"""
 
 import json
+import signal
+from pathlib import Path
 
 import pytest
 from halting import Firm, halt_order, ready, times
@@ -148,6 +150,31 @@ async def test_a_change_that_the_settings_service_did_not_sign_moves_nothing(hou
         await house.holds(("vpin.threshold", "", "0.5", "operator", "why"))
         assert (await house.changes())[0].data.old_value is None
         assert worker.registry.get_sample_value("settings_messages_refused") == 2
+
+
+@pytest.mark.parametrize("step", ["judged", "kept", "said"])
+async def test_one_that_was_paused_and_replaced_goes_on_and_nothing_is_said_twice(house, step):
+    def change(value):
+        return ("vpin.threshold", "", value, "operator", "why")
+
+    await house.order("operator", "vpin.threshold", "0.5")
+    with house.process(step, "1", "STOP") as paused:
+        await eventually(lambda: stopped(paused.pid), 30, "it is paused")
+        async with house.working():
+            await house.order("operator", "vpin.threshold", "0.6")
+            await house.holds(change("0.5"), change("0.6"))
+            paused.send_signal(signal.SIGCONT)
+            await house.order("operator", "vpin.threshold", "0.7")
+            await house.holds(*map(change, ("0.5", "0.6", "0.7")))
+    async with house.working():
+        await house.order("operator", "vpin.threshold", "0.8")
+        await house.holds(*map(change, ("0.5", "0.6", "0.7", "0.8")))
+        held = await house.bucket("firm.vpin.threshold")
+        assert held["value"] == "0.8"
+
+
+def stopped(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 STEPS = [("judged", 1), ("kept", 1), ("said", 1), ("judged", 2), ("kept", 2), ("said", 2)]
