@@ -1,15 +1,20 @@
 """Once a day: puts a known case before every watchdog, and says which of them are silent.
 
-Whether today's run was made is read from the stream, so a restart repeats nothing; a watchdog that
-was silent is tried again every hour until it finds its case.
+Which watchdogs found their case today is read from the stream, so a restart repeats nothing, and a
+death in the middle of a run leaves out nobody; a watchdog that was silent is tried again every hour
+until it finds its case.
 """
+
+from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from operations import watchdogs
 from operations.adapters import accounts, judge, service_bus, stored, wire
 from operations.adapters.canary_run import CanaryRun, Outcome
+from operations.adapters.steps import Step, onward
 from operations.adapters.wire import WireClient
+from operations.checks import Watchdog
 from operations.clock import NANOSECONDS, now_ns, parse_rfc3339, rfc3339
 from operations.config import Settings
 from operations.errors import Rejected
@@ -29,7 +34,12 @@ FIRST_SECONDS = 900.0  # after a start, so that nobody is tried who is still rea
 READ = ("mts.v1.operations.canary.passed", "mts.v1.operations.finding.canary.*")
 
 
-async def run(runtime: Runtime, first_seconds: float = FIRST_SECONDS) -> None:
+async def run(
+    runtime: Runtime,
+    first_seconds: float = FIRST_SECONDS,
+    wait_seconds: float = WAIT_SECONDS,
+    at: Step = onward,
+) -> None:
     """Run canaries until the process is asked to stop."""
     settings = runtime.settings
     judging = judge.for_service(settings, settings.path("canary", "roster.json"))
@@ -41,25 +51,26 @@ async def run(runtime: Runtime, first_seconds: float = FIRST_SECONDS) -> None:
         tried_ns = now_ns() - HOUR_NS + int(first_seconds * NANOSECONDS)
         while not runtime.stopping.is_set():
             at_ns = now_ns()
-            if known.due(at_ns, tried_ns):
+            if due := known.due(watchdogs.ALL, at_ns, tried_ns):
                 tried_ns = at_ns
                 runtime.condition(WORKER, ok=True, detail="waiting for what watchdogs find")
                 judging.watch.refresh()
                 trial = CanaryRun(client, publisher, judging)
-                outcomes = await trial.run(watchdogs.ALL, WAIT_SECONDS)
-                await trial.passed(outcomes)
-                for event in known.after(outcomes, now_ns()):
+                outcomes = await trial.run(due, wait_seconds)
+                at("ran")
+                for event in (*trial.passed(outcomes), *known.after(outcomes, now_ns())):
                     await publisher.confirm(event)
+                    at("said")
             runtime.once(Metrics).note(known)
             runtime.condition(WORKER, ok=True, detail=known.detail)
             await runtime.pause(LOOK_SECONDS)
 
 
 class Known:
-    """What the stream says about canaries: when the last one passed, and who is silent."""
+    """What the stream says about canaries: when each last passed, and who is silent."""
 
     def __init__(self) -> None:
-        self.passed_ns = 0
+        self.passed_ns: dict[str, int] = {}  # by check
         self.silent: dict[str, str] = {}  # check: episode
 
     @classmethod
@@ -73,7 +84,7 @@ class Known:
                 except Rejected:
                     continue
                 if isinstance(event, CanaryPassed):
-                    known.passed_ns = parse_rfc3339(event.timestamp)
+                    known.passed_ns[event.data.check] = parse_rfc3339(event.timestamp)
                 elif isinstance(event, FindingRaised):
                     known.silent[event.subject_id] = event.data.episode
                 elif isinstance(event, FindingCleared):
@@ -81,24 +92,34 @@ class Known:
         return known
 
     @property
+    def last_ns(self) -> int:
+        """When one last passed; 0 when none ever did."""
+        return max(self.passed_ns.values(), default=0)
+
+    @property
     def detail(self) -> str:
         """How it is, in a line."""
-        last = rfc3339(self.passed_ns)[:16] + "Z" if self.passed_ns else "never"
+        last = rfc3339(self.last_ns)[:16] + "Z" if self.last_ns else "never"
         quiet = f"; silent: {', '.join(sorted(self.silent))}" if self.silent else ""
         return f"canaries last passed {last}{quiet}"
 
-    def due(self, at_ns: int, tried_ns: int) -> bool:
-        """Whether to run now: a day after the last, an hour after somebody was silent."""
+    def due(self, known: Sequence[Watchdog], at_ns: int, tried_ns: int) -> list[Watchdog]:
+        """Return whom to try now: a day after it last passed, an hour after it was silent."""
         if at_ns - tried_ns < HOUR_NS:
-            return False
-        return bool(self.silent) or at_ns - self.passed_ns >= DAY_NS
+            return []
+        return [
+            each
+            for each in known
+            if each.canary is not None
+            and (each.name in self.silent or at_ns - self.passed_ns.get(each.name, 0) >= DAY_NS)
+        ]
 
     def after(self, outcomes: list[Outcome], at_ns: int) -> list[FindingRaised | FindingCleared]:
         """Take what came of a run; return what has to be said: raised once, cleared once."""
         said: list[FindingRaised | FindingCleared] = []
         for each in outcomes:
             if each.result == "passed":
-                self.passed_ns = at_ns
+                self.passed_ns[each.check] = at_ns
                 if episode := self.silent.pop(each.check, ""):
                     said.append(_finding(FindingCleared, each, episode, at_ns))
             elif each.result != "none" and each.check not in self.silent:
@@ -140,6 +161,6 @@ class Metrics:
 
     def note(self, known: Known) -> None:
         """Record how it is now."""
-        self._passed.set(known.passed_ns / NANOSECONDS)
+        self._passed.set(known.last_ns / NANOSECONDS)
         for watchdog in watchdogs.ALL:
             self._silent.labels(watchdog.name).set(watchdog.name in known.silent)

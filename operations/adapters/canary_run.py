@@ -60,14 +60,14 @@ class CanaryRun:
             await self._client.unsubscribe_raw(subscription)
         return list(self._outcomes(watchdogs, sent_ns, refused))
 
-    async def passed(self, outcomes: Sequence[Outcome]) -> None:
-        """Say in the stream which cases were found."""
+    def passed(self, outcomes: Sequence[Outcome]) -> Iterator[CanaryPassed]:
+        """Return what has to be said of the cases that were found."""
         for each in outcomes:
             if each.result == "passed" and each.delay_ms is not None:
                 data = Canary(
                     check=each.check, canary_id=f"canary-{self.run_id}", delay_ms=each.delay_ms
                 )
-                await self._publisher.confirm(CanaryPassed(subject_id=each.check, data=data))
+                yield CanaryPassed(subject_id=each.check, data=data)
 
     async def _send(self, watchdog: Watchdog, case_id: str) -> None:
         """Publish one case; each has ids of its own, so that one is not taken for another."""

@@ -51,7 +51,8 @@ async def _canary(only: tuple[str, ...], seconds: float, output: Output) -> int:
     ):
         trial = CanaryRun(client, publisher, judging)
         outcomes = await trial.run(chosen, seconds)
-        await trial.passed(outcomes)
+        for event in trial.passed(outcomes):
+            await publisher.confirm(event)
     _show(outcomes, output)
     return PROVEN if all(each.result == "passed" for each in outcomes) else TAMPERED
 
