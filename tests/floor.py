@@ -94,6 +94,11 @@ class Floor:
         self.processes[name].kill()
         self.processes[name].wait()
 
+    def stop(self, name: str) -> None:
+        """Ask a process to end, and wait until it has."""
+        self.processes[name].terminate()
+        self.processes[name].wait(30)
+
     def restart(self, name: str) -> None:
         """Kill -9 and start again with the same settings."""
         self.kill(name)

@@ -13,7 +13,7 @@ import msgspec
 from floor import Floor
 from halting import Firm
 from support import NatsHandle, eventually
-from watched_firm import act
+from watched_firm import put
 
 from operations import config
 from operations.adapters import judge, stored, watch_parts, wire
@@ -31,6 +31,7 @@ from operations.signing import roles
 
 CRASHING = Path(__file__).parent / "workers" / "crash_at.py"
 SECONDS = 60.0
+AT_ONCE = 500  # messages folded in one go
 WORKERS = ("-m", "workers")
 
 
@@ -61,10 +62,21 @@ class WatchedFloor(Floor):
     async def is_ready(self, *names: str) -> None:
         """Wait until workers say that they have read everything and work."""
         for name in names:
-            port = int(self._started[name][1]["MTS_HTTP_PORT"])
             await eventually(
-                lambda port=port: asyncio.to_thread(_answers, port), SECONDS, f"{name} is ready"
-            )
+                lambda name=name: asyncio.to_thread(self._is_ready, name),
+                SECONDS, f"{name} is ready",
+            )  # fmt: skip
+
+    def _is_ready(self, name: str) -> bool:
+        return _get(self._port(name), "/readyz")[0] == 200
+
+    def _metrics(self, name: str) -> dict[str, float]:
+        lines = _get(self._port(name), "/metrics")[1].splitlines()
+        pairs = (each.rpartition(" ") for each in lines if not each.startswith("#"))
+        return {key: float(value) for key, _, value in pairs}
+
+    def _port(self, name: str) -> int:
+        return int(self._started[name][1]["MTS_HTTP_PORT"])
 
     async def died(self, name: str) -> None:
         """Wait until a worker has killed itself."""
@@ -94,16 +106,17 @@ class WatchedFloor(Floor):
             if not watching.cancelled():
                 watching.result()
 
-    async def publish(self, *events: Event, user: str = "publisher") -> None:
-        """Publish what trading services say."""
-        async with Publisher(self.access(user), actor="test") as publisher:
+    async def publish(self, *events: Event) -> int:
+        """Publish what trading services say; returns the place of the last event."""
+        async with Publisher(self.access("publisher"), actor="test") as publisher:
             for event in events:
-                await publisher.publish(event, wait=True)
+                last = await publisher.publish(event, wait=True)
+            return (await last).sequence
 
     async def act(self, *checks: str) -> None:
         """Let watchdogs act that only observe by default."""
         for check in checks:
-            await act(self.firm, check)
+            await put(self.firm, f"{check}.mode", "act")
 
     async def of(self, kind: type[Event], **data: Any) -> list[Any]:
         """Return the events of a kind that say this, in the order of the stream."""
@@ -122,6 +135,19 @@ class WatchedFloor(Floor):
 
         return await eventually(there, SECONDS, f"{count} {kind.__name__} with {data}")
 
+    async def judged(self, sequence: int) -> None:
+        """Wait until watchdogs and limits have judged an event, and said what they had to say."""
+
+        def done() -> bool:
+            watched, limited = (self._metrics(name) for name in ("watchdogs", "limits"))
+            return (
+                watched["watchdog_stream_sequence"] >= sequence
+                and limited["limits_stream_sequence"] >= sequence
+                and not watched["watchdog_findings_waiting"] + limited["limits_findings_waiting"]
+            )
+
+        await eventually(lambda: asyncio.to_thread(done), SECONDS, f"{sequence} is judged")
+
     async def unlike_one_that_never_died(self) -> dict[str, list[str]]:
         """Compare what watchdogs said with what a fold of the same stream in one go says.
 
@@ -133,8 +159,8 @@ class WatchedFloor(Floor):
         due: set[str] = set()
         async with wire.connection(self.admin, "whole") as client:
             messages = [each async for each in stored.following(client, "MTS", "mts.v1.>", 1)]
-        for message in messages:
-            watch.take([_delivery(message)])
+        for first in range(0, len(messages), AT_ONCE):
+            watch.take([_delivery(each) for each in messages[first : first + AT_ONCE]])
             due |= watch.waiting.keys()
         found = Counter(filter(None, map(_said_by_watchdogs, messages)))
         return {
@@ -173,10 +199,11 @@ def _said_by_watchdogs(message: Received) -> str | None:
     return event.event_id if watched else None
 
 
-def _answers(port: int) -> bool:
+def _get(port: int, path: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
     finally:
         connection.close()
