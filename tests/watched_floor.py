@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,10 @@ from operations.events import subjects
 from operations.events.actions import ActionRequested
 from operations.events.base import Event
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
-from operations.signing import roles
 
 CRASHING = Path(__file__).parent / "workers" / "crash_at.py"
 SECONDS = 60.0
-AT_ONCE = 500  # messages folded in one go
+SPOKEN = ("mts.v1.operations.finding.", ActionRequested.pattern)
 WORKERS = ("-m", "workers")
 
 
@@ -148,21 +147,23 @@ class WatchedFloor(Floor):
 
         await eventually(lambda: asyncio.to_thread(done), SECONDS, f"{sequence} is judged")
 
-    async def unlike_one_that_never_died(self) -> dict[str, list[str]]:
-        """Compare what watchdogs said with what a fold of the same stream in one go says.
+    async def unlike_one_that_never_died(self, check: str) -> dict[str, list[str]]:
+        """Compare what a watchdog said with what a fold of the same stream in one go says.
 
         Returns the ids that are missing, that are there more than once, and that nothing causes.
         """
-        judging = judge.for_service(self.firm.base, self.home / "whole" / "roster.json")
-        settings = self.firm.settings("watchdogs")
+        settings = msgspec.structs.replace(
+            self.firm.settings("watchdogs"), watch=config.Watch(only=check)
+        )
+        judging = judge.for_service(settings, self.home / "whole" / "roster.json")
         watch = Watch(judging, lambda: watch_parts.parts(settings), 1)
         due: set[str] = set()
         async with wire.connection(self.admin, "whole") as client:
             messages = [each async for each in stored.following(client, "MTS", "mts.v1.>", 1)]
-        for first in range(0, len(messages), AT_ONCE):
-            watch.take([_delivery(each) for each in messages[first : first + AT_ONCE]])
+        for batch in _until_each_spoken(messages):
+            watch.take([_delivery(each) for each in batch])
             due |= watch.waiting.keys()
-        found = Counter(filter(None, map(_said_by_watchdogs, messages)))
+        found = Counter(_said_by(check, messages))
         return {
             "missing": sorted(due - found.keys()),
             "repeated": sorted(each for each, count in found.items() if count > 1),
@@ -188,15 +189,31 @@ def _delivery(message: Received) -> Delivery:
     return message.subject.encode(), place.encode(), message.headers, message.payload
 
 
-def _said_by_watchdogs(message: Received) -> str | None:
-    try:
-        event = subjects.decode(message.subject, message.payload)
-    except Rejected:
-        return None
-    watched = isinstance(event, ActionRequested)
-    if isinstance(event, FindingRaised | FindingUpdated | FindingCleared):
-        watched = event.data.check in roles.WATCHDOG_CHECKS
-    return event.event_id if watched else None
+def _until_each_spoken(messages: Sequence[Received]) -> Iterator[list[Received]]:
+    """Cut messages before each that watchdogs may have said, so that all they owe is seen."""
+    batch: list[Received] = []
+    for message in messages:
+        if message.subject.startswith(SPOKEN):
+            yield batch
+            batch = []
+        batch.append(message)
+    yield batch
+
+
+def _said_by(check: str, messages: Iterable[Received]) -> Iterator[str]:
+    """Give the id of each finding and request of a watchdog; all name their episode."""
+    episodes: set[str] = set()
+    for message in messages:
+        try:
+            event = subjects.decode(message.subject, message.payload)
+        except Rejected:
+            continue
+        if isinstance(event, FindingRaised | FindingUpdated | FindingCleared):
+            if event.data.check == check:
+                episodes.add(event.data.episode)
+                yield event.event_id
+        elif isinstance(event, ActionRequested) and event.data.episode in episodes:
+            yield event.event_id
 
 
 def _get(port: int, path: str) -> tuple[int, str]:

@@ -196,7 +196,7 @@ async def test_a_drifting_strategy_is_halved_once_and_then_halted_whatever_kills
     await day.is_ready("watchdogs")
     assert await day.of(ActionRequested, scope_id="south-trend") == [asked]
     assert day.history_of(OMS).sent_twice() == []
-    assert await day.unlike_one_that_never_died() == ALL_ALIKE
+    assert await day.unlike_one_that_never_died("drift_monitor") == ALL_ALIKE
 
 
 async def test_a_fund_beyond_its_daily_loss_is_warned_and_halted_and_each_is_told_once(day):
@@ -254,4 +254,4 @@ async def test_a_dead_service_is_told_after_three_polls_and_told_again_when_it_a
     await day.everybody_was_told()
     assert day.told(raised.data.episode) == ["raise", "end"]
     assert await day.of(FindingRaised, check="dependency_watchdog") == [raised]
-    assert await day.unlike_one_that_never_died() == ALL_ALIKE
+    assert await day.unlike_one_that_never_died("dependency_watchdog") == ALL_ALIKE
