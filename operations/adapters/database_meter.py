@@ -80,6 +80,14 @@ STRETCHES = """
     SELECT (SELECT count(*) FROM audit.entry WHERE sequence >= $1 AND sequence < $2) AS entries,
            (SELECT count(*) FROM audit.event WHERE sequence >= $1 AND sequence < $2) AS rows
 """
+LOCKED = """
+    SELECT n.nspname || '.' || c.relname AS name, l.pid, a.usename, a.application_name
+    FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+    JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND c.relkind IN ('r', 'p') ORDER BY name LIMIT 10
+"""
 EXTENSION = """
     SELECT quote_ident(nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
     WHERE extname = $1
@@ -144,6 +152,7 @@ class Meter:
             slowest_mean_ms=slowest,
             indexes_checked=self._indexes[0],
             index_problem=self._indexes[1],
+            locked="",
             lacking=tuple(note for note in notes if note),
             **await self._compared(connected),
         )
@@ -209,6 +218,27 @@ class Meter:
         finally:
             await connected.execute(f"SET statement_timeout = '{MEASURE_SECONDS:.0f}s'")
 
+    async def locked(self, connected: Connection) -> DatabaseMeasurement:
+        """Return what is said when a lock kept a question waiting: who holds it, and nothing else.
+
+        The database answers, and what could not be read is not known.
+        """
+        statement = await self.statement(connected)
+        holders = [
+            f"{row['name']} by process {row['pid']}, {row['usename'] or 'somebody'}, "
+            f"{row['application_name'] or 'no name'}"
+            for row in await connected.fetch(LOCKED)
+        ]
+        notes = ("log, read model and tables: a lock kept them from being read", statement.lacking)
+        return DatabaseMeasurement(
+            database=self._database,
+            table="",
+            longest_statement_ms=statement.ms,
+            longest_statement_by=statement.by,
+            lacking=tuple(note for note in notes if note),
+            locked="; ".join(holders) or "a table by somebody who has just let go of it",
+        )
+
     def unreachable(self, reason: str) -> DatabaseMeasurement:
         """Return what is said of a database that does not answer."""
         return DatabaseMeasurement(
@@ -217,10 +247,10 @@ class Meter:
 
 
 async def _check(connected: Connection, schema: str) -> tuple[int | None, str | None]:
-    checked = 0
+    checked, look = 0, f"SELECT {schema}.bt_index_check($1::oid::regclass)"
     for row in await connected.fetch(INDEXES, VACUUMED):
         try:
-            await connected.execute(f"SELECT {schema}.bt_index_check($1)", row["oid"])
+            await connected.execute(look, row["oid"])
         except (asyncpg.IndexCorruptedError, asyncpg.DataCorruptedError) as error:
             return checked + 1, f"{row['relname']}: {error}"
         except (asyncpg.InsufficientPrivilegeError, asyncpg.QueryCanceledError):

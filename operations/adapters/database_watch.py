@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+import asyncpg
+
 from operations.adapters import ledger
 from operations.adapters.database_meter import Meter, vacuum
 from operations.adapters.steps import Step, onward
@@ -63,13 +65,22 @@ class DatabaseWatch:
             await asyncio.sleep(self._settings.measure.statement_seconds)
 
     async def _everything(self, connected: ledger.Connection) -> None:
+        try:
+            await self._read(connected)
+        except asyncpg.LockNotAvailableError:
+            found = await self._meter.locked(connected)
+            self.lacking = found.lacking
+            await self._measured(found)
+
+    async def _read(self, connected: ledger.Connection) -> None:
         if not self._indexes_ns or monotonic_ns() - self._indexes_ns > INDEXES_NS:
-            self._indexes_ns = monotonic_ns()
             await self._meter.check_indexes(connected)
+            self._indexes_ns = monotonic_ns()
         whole = await self._meter.whole(connected)
         self.lacking = whole.lacking
         self._notable = (whole.longest_statement_ms or 0) >= NOTABLE_STATEMENT_MS
-        for measurement in (whole, *await self._meter.tables(connected)):
+        tables = await self._meter.tables(connected)
+        for measurement in (whole, *tables):
             await self._measured(measurement)
 
     async def _statement(self, connected: ledger.Connection) -> None:

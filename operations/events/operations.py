@@ -95,6 +95,10 @@ class DatabaseMeasurement(Data, frozen=True, kw_only=True):
     indexes_checked: Annotated[int | None, doc("Indexes that amcheck looked at.")] = None
     index_problem: Annotated[str | None, doc("What amcheck found; null when all is well.")] = None
     lacking: Annotated[tuple[str, ...], doc("What could not be measured, and why.")] = ()
+    locked: Annotated[
+        str | None,
+        doc("Tables that a lock keeps from being read, and who holds it; empty for none."),
+    ] = None
 
 
 class DatabaseMeasured(Event, frozen=True, kw_only=True):

@@ -62,6 +62,12 @@ class DatabaseLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         doc("Measurements in a row that the database did not answer."),
         LOOSER_HIGHER,
     ] = 3
+    locked_measurements: Annotated[
+        int,
+        Meta(gt=0),
+        doc("Measurements in a row that a lock kept from being read."),
+        LOOSER_HIGHER,
+    ] = 3
     stale_seconds: Annotated[
         float,
         Meta(gt=0),
@@ -130,6 +136,20 @@ def _answers(name: str, row: Measured, limits: DatabaseLimits, known: Episode | 
         statistic=float(row.bad),
         statistic_name="measurements in a row without an answer",
         threshold=float(limits.unreachable_measurements),
+    )
+
+
+def _locks(name: str, row: Measured, limits: DatabaseLimits, known: Episode | None) -> Verdict:
+    stuck = row.bad >= limits.locked_measurements
+    held = f"nobody can read what is locked: {row.about}" if row.bad else "nothing is locked"
+    return Verdict(
+        state="warning" if stuck else "ok",
+        title=f"{name}: {held}",
+        stage=int(stuck),
+        recovered=known is not None and not row.bad,
+        statistic=float(row.bad),
+        statistic_name="measurements in a row that a lock kept from being read",
+        threshold=float(limits.locked_measurements),
     )
 
 
@@ -230,6 +250,7 @@ def _index(name: str, row: Measured, _limits: DatabaseLimits, known: Episode | N
 Judge = Callable[[str, Measured, DatabaseLimits, Episode | None], Verdict]
 JUDGES: Mapping[str, Judge] = {
     "answers": _answers,
+    "locks": _locks,
     "statement": _statement,
     "dead_rows": _dead_rows,
     "read_model": _read_model,

@@ -123,6 +123,8 @@ def database(data: DatabaseMeasurement, units: dict[str, Known]) -> Iterator[Rea
     if not any(each.startswith("statements") for each in data.lacking):
         by, age = data.longest_statement_by, data.longest_statement_ms or 0.0
         yield Reading("statement", f"{name} statements", age, None, bad=False, about=by)
+    if data.locked is not None:
+        yield Reading("locks", f"{name} locks", None, None, bool(data.locked), data.locked or None)
     if data.log_entries is not None and data.projected_entries is not None:
         unit = f"{name} read model"
         before = units.get(unit, Known()).value

@@ -76,6 +76,29 @@ def test_a_statement_older_than_five_seconds_is_a_finding(age, expected):
         assert of([*events, whole(2)], STATEMENTS) == [RAISED, CLEARED]
 
 
+@pytest.mark.parametrize(
+    ("locked", "expected"),
+    [
+        (["x", "x"], []),
+        (["x", "x", "", "x", "x"], []),
+        (["x", None, "x", None, "x"], [RAISED]),  # between them only statements were looked at
+        (["x"] * 9, [RAISED]),
+        (["x", "x", "x", None], [RAISED]),
+        (["x", "x", "x", ""], [RAISED, CLEARED]),
+    ],
+)
+def test_what_three_measurements_could_not_read_for_a_lock_is_a_finding_and_answers(
+    locked, expected
+):
+    events = [whole(number, locked=each) for number, each in enumerate(locked)]
+    assert of(events, "mts locks") == expected
+    assert of(events, "mts") == []
+    if expected:
+        (raised,) = [each for each in said(events) if each.subject.endswith(".raised")]
+        assert raised.data.title == "mts locks: nobody can read what is locked: x"
+        assert raised.data.severity == "warning"
+
+
 def test_statements_that_may_not_be_seen_are_not_taken_as_none():
     events = [whole(1, lacking=("statements of others: no pg_read_all_stats",))]
     one = engine(WATCHDOG)

@@ -239,6 +239,28 @@ async def last_vacuum(plant):
         await connection.close()
 
 
+async def test_a_table_that_is_locked_is_said_with_who_holds_it_and_the_database_answers(plant):
+    admin = await plant.database.connect()
+    holder = await admin.fetchval("SELECT pg_backend_pid()")
+    async with plant.measured() as worker:
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE audit.event IN ACCESS EXCLUSIVE MODE")
+            (found, *_) = await plant.says(MEASURED, lambda each: each.locked)
+            assert found.data.locked.startswith(f"audit.event by process {holder}, ")
+            assert found.data.reachable
+            assert found.data.log_entries is None
+            assert worker.conditions.get("database").ok
+        before = len(await plant.said(MEASURED))
+
+        async def free() -> bool:
+            said = (await plant.said(MEASURED))[before:]
+            return any(each.data.locked == "" for each in said)
+
+        await eventually(free, 20, "it is said that nothing is locked")
+        assert all(each.data.reachable for each in await plant.said(MEASURED))
+    await admin.close()
+
+
 async def test_a_signed_finding_vacuums_its_table_once_also_after_a_restart(plant):
     for table in ("audit.event", "audit.projection"):
         await worn(plant.database, table)
