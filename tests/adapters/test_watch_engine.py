@@ -156,6 +156,26 @@ def test_rows_are_kept_as_long_as_their_table_says():
     assert house.measure(table)[0] == 2
 
 
+def test_trimming_gives_back_the_memory_of_rows_that_went_from_between_others():
+    table = Table(
+        name="t", columns=(("n", "BIGINT"),), kinds=(), fold=WATCHDOG.tables[0].fold, keep_days=2
+    )
+    house = warehouse.Warehouse([table])
+    day, count = 86_400 * 10**9, 400_000
+    house.insert(table, [(number, number % 2 * 9 * day, number) for number in range(count)])
+    house.trim(0)
+    before = memory(house)
+    house.trim(10 * day)
+    assert house.measure(table)[0] == count // 2
+    assert memory(house) < 0.75 * before
+
+
+def memory(house):
+    """What the tables of a warehouse take, in bytes."""
+    question = "SELECT sum(memory_usage_bytes) FROM duckdb_memory() WHERE tag LIKE '%TABLE%'"
+    return house._database.execute(question).fetchall()[0][0]
+
+
 def test_two_warehouses_with_the_same_rows_measure_the_same_and_others_do_not():
     table = Table(
         name="t", columns=(("n", "BIGINT"), ("w", "VARCHAR")), kinds=(),
