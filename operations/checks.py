@@ -163,6 +163,9 @@ class Fold(Protocol):
     """Makes rows of events where one event is not enough, as buckets or bars are made of trades.
 
     What it knows beyond its rows survives in `snapshot`, which is made of JSON's types.
+    How it makes them (the size of a bucket, the bounds of a clock) is no setting: funds share the
+    rows, and rows of one history that were made in two ways cannot be compared. What a fund sets is
+    how they are judged, by the limits.
     """
 
     def take(self, batch: Batch) -> list[Row]:
