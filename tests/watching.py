@@ -1,12 +1,13 @@
 """Watchdogs over a warehouse of their own, fed with events in batches of any size."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
-from operations.adapters.warehouse import Warehouse
+from operations.adapters.warehouse import Warehouse, read_state
 from operations.adapters.watch_engine import Engine
 from operations.checks import Limits, Stored, Watchdog
 from operations.clock import NANOSECONDS, parse_rfc3339, rfc3339
-from operations.events.base import Event
+from operations.events.base import Event, encode
 
 START_NS = parse_rfc3339("2026-01-05T00:00:00Z")
 SECOND = NANOSECONDS
@@ -61,3 +62,36 @@ def run(one: Engine, events: Sequence[Stored], size: int = 10_000) -> list[Event
 def spoken(events: Iterable[Event]) -> list[tuple[str, str]]:
     """What was said, short: the last words of the subject and what it is about."""
     return [(".".join(each.subject.split(".")[3:]), each.subject_id) for each in events]
+
+
+def written(said: Iterable[Event]) -> list[bytes]:
+    """What was said, byte for byte."""
+    return [encode(each) for each in said]
+
+
+def assert_cut_into_batches(
+    made: Callable[[], Engine], events: Sequence[Stored], size: int, least: int
+) -> tuple[Engine, Engine]:
+    """Batches of a size say the same as all at once, which is something; returns both engines."""
+    whole, cut = made(), made()
+    said = written(run(whole, events))
+    assert len(said) >= least
+    assert written(run(cut, events, size)) == said
+    return whole, cut
+
+
+def assert_resumed(
+    made: Callable[[], Engine], events: Sequence[Stored], places: Iterable[int], folder: Path
+) -> None:
+    """From a snapshot at any of the places the rest is said, and the same tables are held."""
+    whole = made()
+    said = written(run(whole, events))
+    for place in places:
+        first, second = made(), made()
+        before = run(first, events[:place], 90)
+        first.warehouse.save(folder / "one", first.snapshot())
+        second.warehouse.load(folder / "one")
+        second.restore(read_state(folder / "one"))
+        assert written([*before, *run(second, events[place:], 110)]) == said
+        for table in whole.warehouse.tables:
+            assert second.warehouse.measure(table) == whole.warehouse.measure(table)

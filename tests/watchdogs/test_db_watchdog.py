@@ -2,11 +2,19 @@
 
 import msgspec
 import pytest
-from watching import SECOND, START_NS, engine, event, run, spoken, stored
+from watching import (
+    SECOND,
+    START_NS,
+    assert_cut_into_batches,
+    assert_resumed,
+    engine,
+    event,
+    run,
+    spoken,
+    stored,
+)
 
-from operations.adapters import warehouse
 from operations.clock import rfc3339
-from operations.events.base import encode
 from operations.events.operations import (
     ClockTicked,
     DatabaseMeasured,
@@ -229,21 +237,11 @@ def lively():
 
 @pytest.mark.parametrize("size", [1, 7])
 def test_the_size_of_a_batch_changes_no_byte(size):
-    said_whole = [encode(each) for each in run(engine(WATCHDOG), lively())]
-    assert len(said_whole) > 15
-    assert [encode(each) for each in run(engine(WATCHDOG), lively(), size)] == said_whole
+    assert_cut_into_batches(lambda: engine(WATCHDOG), lively(), size, 16)
 
 
-@pytest.mark.parametrize("place", [0, 9, 20, 33, 50])
-def test_from_any_snapshot_the_rest_is_said_byte_for_byte(place, tmp_path):
-    first, second = engine(WATCHDOG), engine(WATCHDOG)
-    before = run(first, lively()[:place])
-    first.warehouse.save(tmp_path / "one", first.snapshot())
-    second.warehouse.load(tmp_path / "one")
-    second.restore(warehouse.read_state(tmp_path / "one"))
-    after = run(second, lively()[place:])
-    said_whole = run(engine(WATCHDOG), lively())
-    assert [encode(each) for each in before + after] == [encode(each) for each in said_whole]
+def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
+    assert_resumed(lambda: engine(WATCHDOG), lively(), (0, 9, 20, 33, 50), tmp_path)
 
 
 def test_its_canary_is_found_each_time_and_is_over_afterwards():

@@ -4,12 +4,20 @@ import msgspec
 import numpy as np
 import pytest
 from real_data import labelled_latency, needs_data
-from watching import SECOND, START_NS, engine, event, run, spoken, stored
+from watching import (
+    SECOND,
+    START_NS,
+    assert_cut_into_batches,
+    assert_resumed,
+    engine,
+    event,
+    run,
+    spoken,
+    stored,
+)
 
 from bench.calibrate_plant import down_episodes
-from operations.adapters import warehouse
 from operations.clock import parse_rfc3339, rfc3339
-from operations.events.base import encode
 from operations.events.news import Beat, FeedBeat
 from operations.events.operations import Poll, ServicePolled
 from operations.events.registry import (
@@ -153,22 +161,11 @@ def lively():
 
 @pytest.mark.parametrize("size", [1, 7])
 def test_the_size_of_a_batch_changes_no_byte(size):
-    whole = [encode(each) for each in run(engine(WATCHDOG), lively().stored())]
-    assert len(whole) >= 7
-    assert [encode(each) for each in run(engine(WATCHDOG), lively().stored(), size)] == whole
+    assert_cut_into_batches(lambda: engine(WATCHDOG), lively().stored(), size, 7)
 
 
-@pytest.mark.parametrize("place", [0, 30, 45, 46, 60, 75])
-def test_from_any_snapshot_the_rest_is_said_byte_for_byte(place, tmp_path):
-    events = lively().stored()
-    first, second = engine(WATCHDOG), engine(WATCHDOG)
-    before = run(first, events[:place], 50)
-    first.warehouse.save(tmp_path / "one", first.snapshot())
-    second.warehouse.load(tmp_path / "one")
-    second.restore(warehouse.read_state(tmp_path / "one"))
-    after = run(second, events[place:], 50)
-    whole = run(engine(WATCHDOG), events)
-    assert [encode(each) for each in before + after] == [encode(each) for each in whole]
+def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
+    assert_resumed(lambda: engine(WATCHDOG), lively().stored(), (0, 30, 45, 46, 60, 75), tmp_path)
 
 
 def test_a_service_that_nobody_polls_is_unknown_and_that_is_a_finding_about_who_should():

@@ -8,14 +8,22 @@ import numpy as np
 import pytest
 from real_data import needs_data
 from real_strategy import momentum
-from watching import DAY, START_NS, engine, event, run, spoken, stored
+from watching import (
+    DAY,
+    START_NS,
+    assert_cut_into_batches,
+    assert_resumed,
+    engine,
+    event,
+    run,
+    spoken,
+    stored,
+)
 
-from operations.adapters import warehouse
 from operations.checks import Episode, Look, Unit
 from operations.clock import rfc3339
 from operations.errors import Rejected
 from operations.events import subjects
-from operations.events.base import encode
 from operations.events.strategies import (
     ForecastScore,
     ForecastScored,
@@ -114,28 +122,17 @@ def test_while_observing_it_asks_for_nothing_and_says_what_it_would_have_done():
     assert said[0].data.would_have == "halve the allocation of strategy rev"
 
 
-def words(said):
-    return [encode(each) for each in said]
+def lively():
+    return timed(history(draws(-0.06, 145) + draws(0.1, 90)))
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_the_size_of_a_batch_changes_no_byte(size):
-    events = timed(history(draws(-0.06, 145) + draws(0.1, 90)))
-    whole = run(engine(WATCHDOG), events)
-    assert len(whole) >= 3
-    assert words(run(engine(WATCHDOG), events, size)) == words(whole)
+    assert_cut_into_batches(lambda: engine(WATCHDOG), lively(), size, 3)
 
 
 def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
-    events = timed(history(draws(-0.06, 145) + draws(0.1, 90)))
-    whole = words(run(engine(WATCHDOG), events))
-    for place in (0, 1, FIRST, FIRST + 1, 200):
-        first, second = engine(WATCHDOG), engine(WATCHDOG)
-        before = run(first, events[:place], 9)
-        first.warehouse.save(tmp_path / "one", first.snapshot())
-        second.warehouse.load(tmp_path / "one")
-        second.restore(warehouse.read_state(tmp_path / "one"))
-        assert words(before + run(second, events[place:], 11)) == whole
+    assert_resumed(lambda: engine(WATCHDOG), lively(), (0, 1, FIRST, FIRST + 1, 200), tmp_path)
 
 
 def standing(events):

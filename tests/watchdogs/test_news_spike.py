@@ -6,14 +6,21 @@ import msgspec
 import pytest
 from labelled_news import score
 from real_data import needs_data
-from watching import START_NS, engine, event, run, spoken, stored
+from watching import (
+    START_NS,
+    assert_cut_into_batches,
+    assert_resumed,
+    engine,
+    event,
+    run,
+    spoken,
+    stored,
+)
 
-from operations.adapters import warehouse
 from operations.checks import Look, Unit
 from operations.clock import NANOSECONDS, rfc3339
 from operations.errors import Rejected
 from operations.events import subjects
-from operations.events.base import encode
 from operations.events.news import Beat, FeedBeat, Story, StoryPublished
 from operations.events.positions import Holding, PositionSnapshotted, Snapshot
 from operations.watchdogs import feeds
@@ -186,28 +193,15 @@ def test_an_instrument_that_is_held_no_more_is_looked_at_no_more_and_a_part_take
     assert gone
 
 
-def words(said):
-    return [encode(each) for each in said]
-
-
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_the_size_of_a_batch_changes_no_byte(size):
-    events = stored(day())
-    whole = run(engine(WATCHDOG), events)
-    assert len(whole) == 3
-    assert words(run(engine(WATCHDOG), events, size)) == words(whole)
+    assert_cut_into_batches(lambda: engine(WATCHDOG), stored(day()), size, 3)
 
 
 def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
     events = stored(day())
-    whole = words(run(engine(WATCHDOG), events))
-    for place in (0, 1, 150, len(events) - 20, len(events) - 3):
-        first, second = engine(WATCHDOG), engine(WATCHDOG)
-        before = run(first, events[:place], 50)
-        first.warehouse.save(tmp_path / "one", first.snapshot())
-        second.warehouse.load(tmp_path / "one")
-        second.restore(warehouse.read_state(tmp_path / "one"))
-        assert words(before + run(second, events[place:], 60)) == whole
+    places = (0, 1, 150, len(events) - 20, len(events) - 3)
+    assert_resumed(lambda: engine(WATCHDOG), events, places, tmp_path)
 
 
 def one_look(count, **limits):

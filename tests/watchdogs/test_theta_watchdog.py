@@ -5,12 +5,10 @@ from decimal import Decimal
 import pytest
 from feeding import Tape
 from real_data import needs_data, rows
-from watching import SECOND, engine, run, spoken
+from watching import SECOND, assert_cut_into_batches, assert_resumed, engine, run, spoken
 
-from operations.adapters import warehouse
 from operations.checks import Look, Unit
 from operations.clock import now_ns, parse_rfc3339, rfc3339
-from operations.events.base import encode
 from operations.events.marketdata import ExchangeRate, FxRateMarked
 from operations.events.registry import Instrument, InstrumentDefined
 from operations.watchdogs import feeds
@@ -257,22 +255,11 @@ def lively():
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_the_size_of_a_batch_changes_no_byte(size):
-    said = [encode(each) for each in run(engine(WATCHDOG), lively())]
-    assert len(said) >= 4
-    assert [encode(each) for each in run(engine(WATCHDOG), lively(), size)] == said
+    assert_cut_into_batches(lambda: engine(WATCHDOG), lively(), size, 4)
 
 
 def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
-    events = lively()
-    whole = [encode(each) for each in run(engine(WATCHDOG), events)]
-    for place in (1, 40, 125, len(events) - 1):
-        first, second = engine(WATCHDOG), engine(WATCHDOG)
-        before = run(first, events[:place], 9)
-        first.warehouse.save(tmp_path / "one", first.snapshot())
-        second.warehouse.load(tmp_path / "one")
-        second.restore(warehouse.read_state(tmp_path / "one"))
-        rest = run(second, events[place:], 11)
-        assert [encode(each) for each in (*before, *rest)] == whole
+    assert_resumed(lambda: engine(WATCHDOG), lively(), (1, 40, 125), tmp_path)
 
 
 def test_the_canary_is_found():

@@ -6,12 +6,10 @@ from decimal import Decimal
 import pytest
 from feeding import Tape
 from real_data import needs_data, rows, signed_trades
-from watching import SECOND, engine, run, spoken
+from watching import SECOND, assert_cut_into_batches, assert_resumed, engine, run, spoken
 
-from operations.adapters import warehouse
 from operations.checks import Look, Unit
 from operations.clock import NANOSECONDS, now_ns, parse_rfc3339
-from operations.events.base import encode
 from operations.events.registry import Instrument, InstrumentDefined
 from operations.statistics.vpin import signed_vpin
 from operations.watchdogs import feeds
@@ -78,15 +76,15 @@ def test_while_observing_it_says_what_it_would_have_done():
     assert said[0].data.would_have == "at most 30 orders a minute in SPY for 1800 s"
 
 
+def early():
+    """The feeds and VPIN itself, which judges after 50 buckets."""
+    limits = VpinLimits(minimum_buckets=50, own_margin=1.0)
+    return engine(feeds.WATCHDOG, WATCHDOG, vpin=limits)
+
+
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_the_size_of_a_batch_changes_no_byte(size):
-    events = mixed()
-    early = VpinLimits(minimum_buckets=50, own_margin=1.0)
-    whole = engine(feeds.WATCHDOG, WATCHDOG, vpin=early)
-    said = [encode(each) for each in run(whole, events)]
-    cut = engine(feeds.WATCHDOG, WATCHDOG, vpin=early)
-    assert [encode(each) for each in run(cut, events, size)] == said
-    assert len(said) >= 1
+    whole, cut = assert_cut_into_batches(early, mixed(), size, 1)
     assert cut.warehouse.measure(FLOW) == whole.warehouse.measure(FLOW)
     assert cut.standings == whole.standings
 
@@ -110,18 +108,8 @@ def mixed():
 
 
 def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
-    events, early = mixed(), VpinLimits(minimum_buckets=50, own_margin=1.0)
-    whole = engine(WATCHDOG, vpin=early)
-    said = [encode(each) for each in run(whole, events)]
-    for place in (1, 250, len(events) - 3):
-        first, second = engine(WATCHDOG, vpin=early), engine(WATCHDOG, vpin=early)
-        before = run(first, events[:place], 400)
-        first.warehouse.save(tmp_path / "one", first.snapshot())
-        second.warehouse.load(tmp_path / "one")
-        second.restore(warehouse.read_state(tmp_path / "one"))
-        rest = run(second, events[place:], 300)
-        assert [encode(each) for each in (*before, *rest)] == said
-        assert second.warehouse.measure(FLOW) == whole.warehouse.measure(FLOW)
+    events = mixed()
+    assert_resumed(early, events, (1, 250, len(events) - 3), tmp_path)
 
 
 def bucket(
