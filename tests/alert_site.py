@@ -1,6 +1,5 @@
 """What tests of the notifications worker share: a firm with a database, channels and the worker."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-from halting import Firm, envelope
+from halting import Firm, envelope, in_this_loop
 from receivers import MailServer, Receiver
 from support import eventually
 
@@ -29,7 +28,7 @@ from operations.alert_settings import (
 from operations.config import Postgres, subprocess_environment
 from operations.events.findings import Finding, FindingCleared, FindingRaised, FindingUpdated
 from operations.process_settings import Log
-from workers import notifications, runtime
+from workers import notifications
 
 ROOT = Path(__file__).resolve().parents[1]
 ROLE = "mts_notifier"
@@ -85,14 +84,9 @@ class Site:
     @asynccontextmanager
     async def working(self, **options):
         """Run the worker in this loop under the runtime's own rules."""
-        worker = runtime.Runtime("notifications", self.settings())
         run = partial(notifications.run, **options)
-        task = asyncio.create_task(runtime._run_until_stopped(worker, run))
-        try:
+        async with in_this_loop("notifications", self.settings(), run) as worker:
             yield worker
-        finally:
-            worker.stopping.set()
-            await asyncio.wait_for(task, 20)
 
     def process(self, *crash):
         """Start it as a process; with a step, a count and KILL it does that to itself there."""

@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -265,6 +265,20 @@ class WorkerProcess:
     def end(self) -> None:
         if self._process and self._process.poll() is None:
             self.kill()
+
+
+@asynccontextmanager
+async def in_this_loop(
+    name: str, settings: Settings, run: Callable[[runtime.Runtime], Awaitable[None]]
+) -> AsyncIterator[runtime.Runtime]:
+    """Run a worker in this loop under the runtime's own rules, and stop it at the end."""
+    worker = runtime.Runtime(name, settings)
+    task = asyncio.create_task(runtime._run_until_stopped(worker, run))
+    try:
+        yield worker
+    finally:
+        worker.stopping.set()
+        await asyncio.wait_for(task, 20)
 
 
 async def ready(*workers: runtime.Runtime) -> None:

@@ -1,6 +1,5 @@
 """What tests of the settings worker share: a firm, people who order, and the worker itself."""
 
-import asyncio
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from halting import Firm, envelope, times
+from halting import Firm, envelope, in_this_loop, times
 from settings_of_tests import CATALOGUE
 from support import eventually
 
@@ -30,7 +29,7 @@ from operations.events.operations import ConfigChanged
 from operations.settings.catalogue import Catalogue
 from operations.signing import keys, roster
 from operations.signing.roles import rights_of
-from workers import runtime, settings
+from workers import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 CHANGED = ConfigChanged.pattern
@@ -100,19 +99,14 @@ class SettingHouse:
     @asynccontextmanager
     async def waiting(self, words: str):
         """Run it until it says something about itself."""
-        worker = runtime.Runtime("settings", self.settings())
         run = partial(settings.run, known=self.known)
-        task = asyncio.create_task(runtime._run_until_stopped(worker, run))
-        try:
+        async with in_this_loop("settings", self.settings(), run) as worker:
             await eventually(
                 lambda: (found := worker.conditions.get("worker")) and words in found.detail,
                 90,
                 f"it says {words}",
             )
             yield worker
-        finally:
-            worker.stopping.set()
-            await asyncio.wait_for(task, 20)
 
     @contextmanager
     def process(self, *crash: str) -> Iterator[subprocess.Popen]:

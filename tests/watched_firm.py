@@ -1,15 +1,14 @@
 """A firm whose watchdogs run, in this loop, with settings that are published and signed."""
 
-import asyncio
 from contextlib import asynccontextmanager
 
 import msgspec
-from halting import Firm, ready
+from halting import Firm, in_this_loop, ready
 
 from operations.clock import new_event_id, now_ns, rfc3339
 from operations.config import Watch
 from operations.events.operations import ConfigChange, ConfigChanged
-from workers import runtime, watchdogs
+from workers import watchdogs
 
 
 async def act(firm: Firm, check: str) -> None:
@@ -43,12 +42,6 @@ async def watched(firm: Firm):
 @asynccontextmanager
 async def working(name, settings, run):
     """Run one worker in this loop, ready to work."""
-    worker = runtime.Runtime(name, settings)
-    task = asyncio.create_task(runtime._run_until_stopped(worker, run))
-    try:
+    async with in_this_loop(name, settings, run) as worker:
         await ready(worker)
         yield worker
-    finally:
-        worker.stopping.set()
-        async with asyncio.timeout(20):
-            await task

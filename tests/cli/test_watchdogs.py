@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from alert_site import vpin
 from commands import Command, assert_harmless
-from halting import Firm, ready
+from halting import Firm, in_this_loop, ready
 from support import eventually
 from volatile_fund import CALM, WILD, history
 
@@ -18,7 +18,7 @@ from operations.cli import watchdogs as board
 from operations.config import Watch
 from operations.events.base import encode
 from operations.watchdogs.portfolio_vol_dd import NAME
-from workers import runtime, watchdogs
+from workers import watchdogs
 
 pytestmark = pytest.mark.integration
 
@@ -49,14 +49,9 @@ class House:
         settings = msgspec.structs.replace(
             self.firm.settings("watchdogs"), watch=Watch(snapshot_seconds=60.0)
         )
-        worker = runtime.Runtime("watchdogs", settings)
-        task = asyncio.create_task(runtime._run_until_stopped(worker, watchdogs.run))
-        try:
+        async with in_this_loop("watchdogs", settings, watchdogs.run) as worker:
             await ready(worker)
             yield worker
-        finally:
-            worker.stopping.set()
-            await asyncio.wait_for(task, 20)
 
     async def run(self, *words, code=0):
         said = await asyncio.to_thread(self.mts, *words)

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from halting import ROOT, Firm, envelope, ready, times
+from halting import ROOT, Firm, envelope, in_this_loop, ready, times
 from support import eventually
 
 from operations.clock import NANOSECONDS, now_ns, rfc3339
@@ -23,7 +23,7 @@ from operations.events.actions import (
     ActionRequested,
 )
 from operations.events.commands import ReleaseCommanded, ReleaseOrder
-from workers import actions, runtime
+from workers import actions
 
 pytestmark = pytest.mark.integration
 OURS = ("mts.v1.operations.action.*", "mts.v1.operations.finding.actions.*")
@@ -66,14 +66,9 @@ class House:
     @asynccontextmanager
     async def worked(self):
         """Run the worker in this loop until it has read everything."""
-        worker = runtime.Runtime("actions", self.firm.settings("actions"))
-        task = asyncio.create_task(runtime._run_until_stopped(worker, actions.run))
-        try:
+        async with in_this_loop("actions", self.firm.settings("actions"), actions.run) as worker:
             await ready(worker)
             yield worker
-        finally:
-            worker.stopping.set()
-            await asyncio.wait_for(task, 20)
 
     async def said(self) -> list[str]:
         """What the worker said, in the order of the stream: the kind and what it is about."""

@@ -4,13 +4,12 @@ From the event that the check judges, through the limits worker and a halt worke
 that is refused: each link is a process's own code, and the bus is real.
 """
 
-import asyncio
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import msgspec
 import pytest
-from halting import HALTS, REQUESTED, Firm, envelope, ready
+from halting import HALTS, REQUESTED, Firm, envelope, in_this_loop, ready
 from oms_cases import ACCOUNT, REGISTERED, STRATEGY, code, leased, order, register, trading
 from support import eventually
 
@@ -27,7 +26,7 @@ from operations.events.strategies import (
 )
 from operations.halt.drift import MINIMUM_DAYS
 from operations.halt.news_volume import HOUR_NS, MINIMUM_HOURS, MINUTE_NS
-from workers import limits, runtime
+from workers import limits
 
 pytestmark = pytest.mark.integration
 HELD = ("AAPL", "MSFT", "KO", "XOM", "JPM")
@@ -45,23 +44,18 @@ async def floor_of(firm, folder):
     """Run the limits worker, a halt worker and an order system that holds ten shares."""
     limited = [with_limits(event) for event in REGISTERED]
     await register(firm, *limited)
-    worker = runtime.Runtime("limits", firm.settings("limits"))
-    task = asyncio.create_task(runtime._run_until_stopped(worker, limits.run))
-    try:
-        async with (
-            firm.working() as halting,
-            trading(firm, folder) as (oms, floor),
-            firm.connected("operator") as person,
-        ):
-            await ready(worker, *halting)
-            oms.gate.position(ACCOUNT, "AAPL", Decimal(10))
-            await leased(oms)
-            await person.listen(HALTS)
-            assert code(floor.trade(order("before", "1"))) == "send"
-            yield person, floor
-    finally:
-        worker.stopping.set()
-        await asyncio.wait_for(task, 20)
+    async with (
+        in_this_loop("limits", firm.settings("limits"), limits.run) as worker,
+        firm.working() as halting,
+        trading(firm, folder) as (oms, floor),
+        firm.connected("operator") as person,
+    ):
+        await ready(worker, *halting)
+        oms.gate.position(ACCOUNT, "AAPL", Decimal(10))
+        await leased(oms)
+        await person.listen(HALTS)
+        assert code(floor.trade(order("before", "1"))) == "send"
+        yield person, floor
 
 
 def with_limits(event):

@@ -12,7 +12,7 @@ from itertools import count
 
 import msgspec
 import pytest
-from halting import HALTS, REQUESTED, ROOT, Firm, ready, resume_order
+from halting import HALTS, REQUESTED, ROOT, Firm, in_this_loop, ready, resume_order
 from support import eventually
 
 from operations.adapters import judge, stored
@@ -27,7 +27,7 @@ from operations.events.portfolio import NavMarked, NetAssetValue
 from operations.events.registry import Fund, FundRegistered, Strategy, StrategyRegistered
 from operations.halt.state import Fact
 from operations.halt.triggers import JUDGED, Triggers
-from workers import limits, runtime
+from workers import limits
 
 pytestmark = pytest.mark.integration
 FINDINGS = "mts.v1.operations.finding.>"
@@ -92,14 +92,9 @@ class Fundhouse:
     @asynccontextmanager
     async def watched(self):
         """Run the limits worker in this loop until it has read everything."""
-        worker = runtime.Runtime("limits", self.firm.settings("limits"))
-        task = asyncio.create_task(runtime._run_until_stopped(worker, limits.run))
-        try:
+        async with in_this_loop("limits", self.firm.settings("limits"), limits.run) as worker:
             await ready(worker)
             yield worker
-        finally:
-            worker.stopping.set()
-            await asyncio.wait_for(task, 20)
 
     async def findings(self):
         """Every finding in the stream that asks for a halt, by check and verb; all signed."""

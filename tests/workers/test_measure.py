@@ -7,7 +7,7 @@ from functools import partial
 import asyncpg
 import msgspec
 import pytest
-from halting import Firm, envelope, ready
+from halting import Firm, envelope, in_this_loop, ready
 from http_stub import Stub
 from support import eventually
 from worn_tables import worn
@@ -23,7 +23,7 @@ from operations.events.registry import (
     ServiceLeaving,
     ServiceRegistered,
 )
-from workers import measure, runtime
+from workers import measure
 
 pytestmark = pytest.mark.integration
 POLLED = "mts.v1.operations.service.polled"
@@ -45,14 +45,9 @@ class Plant:
 
     @contextlib.asynccontextmanager
     async def measured(self):
-        worker = runtime.Runtime("measure", self.settings)
-        task = asyncio.create_task(runtime._run_until_stopped(worker, measure.run))
-        try:
+        async with in_this_loop("measure", self.settings, measure.run) as worker:
             await ready(worker)
             yield worker
-        finally:
-            worker.stopping.set()
-            await asyncio.wait_for(task, 20)
 
     async def register(self, name, url, **more):
         data = Service(name=name, healthz_url=url, **({"poll_seconds": 1.0} | more))
@@ -103,13 +98,10 @@ async def test_nobody_can_aim_it_at_an_address_that_is_not_allowed(nats_server, 
         plant = Plant(Firm(nats_server), database, allowed=f"127.0.0.1:{allowed.port}")
         await plant.register("thief", secret.url)
         await plant.register("honest", allowed.url)
-        worker = runtime.Runtime("measure", plant.settings)
-        task = asyncio.create_task(runtime._run_until_stopped(worker, measure.run))
-        await plant.says(POLLED, lambda poll: poll.service == "honest")
-        await eventually(lambda: "not among" in worker.conditions.get("worker").detail, 20)
-        assert not worker.conditions.ready
-        worker.stopping.set()
-        await asyncio.wait_for(task, 20)
+        async with in_this_loop("measure", plant.settings, measure.run) as worker:
+            await plant.says(POLLED, lambda poll: poll.service == "honest")
+            await eventually(lambda: "not among" in worker.conditions.get("worker").detail, 20)
+            assert not worker.conditions.ready
         assert secret.requests == []
 
 
@@ -204,15 +196,12 @@ async def test_a_database_that_is_away_is_said_and_services_are_polled_on(nats_s
     plant.settings = msgspec.structs.replace(plant.settings, postgres=gone)
     async with Stub() as stub:
         await plant.register("pricing", stub.url)
-        worker = runtime.Runtime("measure", plant.settings)
-        task = asyncio.create_task(runtime._run_until_stopped(worker, measure.run))
-        away = await plant.says(MEASURED, lambda data: not data.reachable)
-        assert "127.0.0.1" in away[0].data.lacking[0]
-        assert "x@" not in away[0].data.lacking[0]
-        await plant.says(POLLED, lambda poll: poll.healthy)
-        await eventually(lambda: not worker.conditions.get("database").ok)
-        worker.stopping.set()
-        await asyncio.wait_for(task, 20)
+        async with in_this_loop("measure", plant.settings, measure.run) as worker:
+            away = await plant.says(MEASURED, lambda data: not data.reachable)
+            assert "127.0.0.1" in away[0].data.lacking[0]
+            assert "x@" not in away[0].data.lacking[0]
+            await plant.says(POLLED, lambda poll: poll.healthy)
+            await eventually(lambda: not worker.conditions.get("database").ok)
 
 
 def asked(episode, table="audit.event", mode="act", **more):
