@@ -30,6 +30,7 @@ from operations.events.findings import Parameter
 from operations.events.operations import DatabaseMeasured, DatabaseMeasurement
 from operations.measuring import DATABASE_CHECK, VACUUM_TABLE
 from operations.settings.catalogue import LOOSER_HIGHER
+from operations.watchdogs.cases import Case
 from operations.watchdogs.measured import MEASURED
 
 NAME = DATABASE_CHECK
@@ -262,19 +263,13 @@ JUDGES: Mapping[str, Judge] = {
 
 def canary(now_ns: int, run_id: str) -> Iterable[Event]:
     """Return a table whose dead rows stay, and then are gone."""
-    name = f"canary-{run_id}"
+    case = Case(NAME, now_ns, run_id)
     for number, dead_rows in enumerate((900, 900, 900, 0)):
         measurement = DatabaseMeasurement(
-            database=name, table="canary.table", dead_rows=dead_rows, vacuum_due_rows=50
+            database=case.subject_id, table="canary.table", dead_rows=dead_rows, vacuum_due_rows=50
         )
-        yield DatabaseMeasured(
-            event_id=f"{name}-{number}",
-            timestamp=rfc3339(now_ns - 4 + number),
-            actor="canary",
-            subject_id=name,
-            environment="canary",
-            data=measurement,
-        )
+        at = rfc3339(now_ns - 4 + number)
+        yield case.event(DatabaseMeasured, measurement, timestamp=at)
 
 
 WATCHDOG = Watchdog(

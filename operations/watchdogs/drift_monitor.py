@@ -49,6 +49,7 @@ from operations.events.strategies import (
 )
 from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
 from operations.statistics.newey_west import automatic_lags, standard_error
+from operations.watchdogs.cases import Case
 
 NAME = "drift_monitor"
 MINIMUM_BASELINE_DAYS = 60
@@ -361,27 +362,21 @@ def _unknown(strategy_id: str, problem: str) -> Verdict:
 
 def canary(now_ns: int, run_id: str) -> Iterator[Event]:
     """A strategy whose forecasts ranked well in its baseline and the wrong way round since."""
-    strategy_id = f"canary-{run_id}"
+    case = Case(NAME, now_ns, run_id)
+    strategy_id = case.subject_id
     limits = DriftLimits()
     days = limits.looks_in_a_row * limits.look_every_days
-
-    def event(kind: type[Event], number: int, data: Any) -> Event:
-        return kind(
-            event_id=f"{run_id}.{NAME}.{number}", timestamp=rfc3339(now_ns), actor="canary",
-            subject_id=strategy_id, strategy_id=strategy_id, environment="canary", data=data,
-        )  # fmt: skip
-
     daily = tuple(0.1 if number % 2 else 0.0 for number in range(MINIMUM_BASELINE_DAYS))
     published = StrategyBaseline(
         baseline_id=strategy_id, currency="USD", daily_information_coefficients=daily
     )
-    yield event(StrategyBaselinePublished, 0, published)
+    yield case.event(StrategyBaselinePublished, published, strategy_id=strategy_id)
     for number in range(1, days + 1):
         score = ForecastScore(
             day=rfc3339(now_ns - (days - number) * DAY_NS)[:10], horizon_days=1,
             method="spearman", information_coefficient=-0.1 if number % 2 else 0.0, names=100,
         )  # fmt: skip
-        yield event(ForecastScored, number, score)
+        yield case.event(ForecastScored, score, strategy_id=strategy_id)
 
 
 WATCHDOG = Watchdog(

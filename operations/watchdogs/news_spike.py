@@ -40,6 +40,7 @@ from operations.events.news import Beat, FeedBeat, Story, StoryPublished
 from operations.events.positions import Holding, PositionSnapshotted, Snapshot
 from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
 from operations.statistics.surprise import log_surprises, near_time_of_day
+from operations.watchdogs.cases import Case
 
 NAME = "news_spike"
 BIN_SECONDS, LATENESS_SECONDS = 3600, 300
@@ -278,28 +279,26 @@ def _unknown(symbol: str, problem: str) -> Verdict:
 
 def canary(now_ns: int, run_id: str) -> Iterator[Event]:
     """Six quiet days of a feed, then ten stories about what is held within one hour."""
-    symbol, last = f"canary-{run_id}", now_ns // HOUR_NS - 1
+    case = Case(NAME, now_ns, run_id)
+    symbol, last = case.subject_id, now_ns // HOUR_NS - 1
     first = last - NewsLimits().minimum_hours
 
-    def event(kind: type[Event], number: int, hour: int, data: Any) -> Event:
-        return kind(
-            event_id=f"{run_id}.{NAME}.{number}", timestamp=rfc3339(hour * HOUR_NS),
-            actor="canary", subject_id=symbol, account_id=symbol, environment="canary", data=data,
-        )  # fmt: skip
+    def event(kind: type[Event], hour: int, data: Any) -> Event:
+        return case.event(kind, data, timestamp=rfc3339(hour * HOUR_NS), account_id=symbol)
 
     held = Snapshot(as_of=rfc3339(now_ns), holdings=(Holding(symbol=symbol, quantity=Decimal(1)),))
-    yield event(PositionSnapshotted, 0, first, held)
+    yield event(PositionSnapshotted, first, held)
     for hour in range(first, last):
         alive = Beat(feed="canary", stories=0, interval_seconds=3600.0)
-        yield event(FeedBeat, 1 + hour - first, hour, alive)
+        yield event(FeedBeat, hour, alive)
     for number in range(TOLD):
         story = Story(
             story_id=f"{run_id}.{number}", feed="canary", headline_hash=f"{run_id}.{number}",
             published_at=rfc3339(last * HOUR_NS), tickers=(symbol,),
         )  # fmt: skip
-        yield event(StoryPublished, 1 + last - first + number, last, story)
+        yield event(StoryPublished, last, story)
     ends = Beat(feed="canary", stories=TOLD, interval_seconds=3600.0)
-    yield event(FeedBeat, 1 + last - first + TOLD, last, ends)
+    yield event(FeedBeat, last, ends)
 
 
 WATCHDOG = Watchdog(

@@ -35,6 +35,7 @@ from operations.events.positions import Greeks, GreeksMarked
 from operations.events.registry import Instrument, InstrumentDefined
 from operations.settings.catalogue import LOOSER_HIGHER
 from operations.statistics.theta import NetTheta, OptionPosition, ThetaUnit, net_theta
+from operations.watchdogs.cases import Case
 from operations.watchdogs.option_marks import DAY_NS, GREEKS, OPTIONS, RATES, VALUES, torn
 
 NAME = "theta_watchdog"
@@ -231,7 +232,8 @@ def _unknown(title: str) -> Verdict:
 
 def canary(now_ns: int, run_id: str) -> Iterator[Event]:
     """Return a fund of 1,000 that loses 10 a day by one option."""
-    fund, option, at = f"canary-{run_id}", f"canary-option-{run_id}", rfc3339(now_ns)
+    case = Case(NAME, now_ns, run_id)
+    fund, option, at = case.subject_id, f"canary-option-{run_id}", rfc3339(now_ns)
     kinds: tuple[tuple[type[Event], Data], ...] = (
         (InstrumentDefined, Instrument(
             symbol=option, kind="option", currency="USD", multiplier=Decimal(100),
@@ -245,17 +247,8 @@ def canary(now_ns: int, run_id: str) -> Iterator[Event]:
             theta_per_day=Decimal("-0.1"), implied_volatility=0.2,
         )),
     )  # fmt: skip
-    for number, (kind, data) in enumerate(kinds):
-        yield kind(
-            event_id=f"{run_id}-{number}",
-            timestamp=at,
-            actor="canary",
-            subject_id=fund,
-            environment="canary",
-            fund_id=fund,
-            account_id="canary",
-            data=data,
-        )
+    for kind, data in kinds:
+        yield case.event(kind, data, fund_id=fund, account_id="canary")
 
 
 WATCHDOG = Watchdog(

@@ -33,6 +33,7 @@ from operations.events.findings import Parameter
 from operations.events.marketdata import Trade, TradePrinted
 from operations.events.registry import Instrument, InstrumentDefined
 from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
+from operations.watchdogs.cases import Case
 from operations.watchdogs.flow import FLOW
 
 NAME = "vpin"
@@ -192,31 +193,18 @@ def _unknown(title: str) -> Verdict:
 
 def canary(now_ns: int, run_id: str) -> Iterator[Event]:
     """Return large trades on both sides, whose edges mix in buckets, and then one large sale."""
-    symbol, at = f"canary-{run_id}", rfc3339(now_ns)
-    yield InstrumentDefined(
-        event_id=f"{run_id}-0",
-        timestamp=at,
-        actor="canary",
-        subject_id=symbol,
-        environment="canary",
-        data=Instrument(
-            symbol=symbol, kind="equity", currency="USD", multiplier=Decimal(1),
-            average_daily_volume=Decimal(5000),
-        ),
-    )  # fmt: skip
+    case = Case(NAME, now_ns, run_id)
+    symbol = case.subject_id
+    yield case.event(InstrumentDefined, Instrument(
+        symbol=symbol, kind="equity", currency="USD", multiplier=Decimal(1),
+        average_daily_volume=Decimal(5000),
+    ))  # fmt: skip
     for number in range(1, 62):  # a bucket is 100
-        yield TradePrinted(
-            event_id=f"{run_id}-{number}",
-            timestamp=at,
-            actor="canary",
-            subject_id=symbol,
-            environment="canary",
-            data=Trade(
-                symbol=symbol, trade_id=str(number), venue="canary", price=Decimal(1),
-                size=Decimal(1050 if number < 61 else 4200), currency="USD", venue_time=at,
-                aggressor="buy" if number % 2 else "sell",
-            ),
-        )  # fmt: skip
+        yield case.event(TradePrinted, Trade(
+            symbol=symbol, trade_id=str(number), venue="canary", price=Decimal(1),
+            size=Decimal(1050 if number < 61 else 4200), currency="USD",
+            venue_time=rfc3339(now_ns), aggressor="buy" if number % 2 else "sell",
+        ))  # fmt: skip
 
 
 WATCHDOG = Watchdog(
