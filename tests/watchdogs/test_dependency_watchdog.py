@@ -1,5 +1,7 @@
 """Is a dead service told from a slow one, from one that nobody asks, and from a deaf asker?"""
 
+import math
+
 import msgspec
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from watching import (
 )
 
 from bench.calibrate_plant import down_episodes
+from operations.checks import Episode, Look, Unit
 from operations.clock import parse_rfc3339, rfc3339
 from operations.events.news import Beat, FeedBeat
 from operations.events.operations import Poll, ServicePolled
@@ -31,6 +34,8 @@ from operations.watchdogs.dependency_watchdog import (
     NAME,
     WATCHDOG,
     DependencyLimits,
+    Health,
+    inspect,
 )
 
 pytestmark = pytest.mark.unit
@@ -214,6 +219,26 @@ def test_slow_answers_degrade_warn_and_recover_half_way_back():
     assert [subject for subject, _ in spoken(found)] == [RAISED, CLEARED]
     assert found[0].data.severity == "warning"
     assert "degraded" in found[0].data.title
+
+
+def test_exactly_as_slow_as_the_limit_is_degraded_and_just_below_it_is_not():
+    def judged(recent_ms, known=None):
+        row = Health(
+            first_sequence=1, last_sequence=9, criticality="critical", registered_ns=START_NS,
+            polled_ns=START_NS, reds=0, goods=9, recent_ms=recent_ms, usual_ms=100.0,
+            spread_ms=1.0, samples=60, reason=None, services=2, red_services=0, most_reds=0,
+            first_red_ns=None, last_red_ns=None, newest_poll_ns=START_NS, critical_services=0,
+            heard=None,
+        )  # fmt: skip
+        look = Look(9, START_NS, START_NS, "e", Unit("service", "a"))
+        return inspect([row], look, DependencyLimits(), known)
+
+    most = judged(1.0).threshold
+    assert (judged(most).stage, judged(math.nextafter(most, 0)).stage) == (1, 0)
+    known = Episode("e", 1, 0, None)
+    half_way = 100.0 + (most - 100.0) * DependencyLimits().recovered_part
+    assert not judged(half_way, known).recovered
+    assert judged(math.nextafter(half_way, 0), known).recovered
 
 
 def test_one_slow_answer_among_many_and_a_short_history_degrade_nothing():

@@ -17,7 +17,7 @@ from watching import (
     stored,
 )
 
-from operations.checks import Look, Unit
+from operations.checks import Episode, Look, Unit
 from operations.clock import NANOSECONDS, rfc3339
 from operations.errors import Rejected
 from operations.events import subjects
@@ -25,7 +25,9 @@ from operations.events.news import Beat, FeedBeat, Story, StoryPublished
 from operations.events.positions import Holding, PositionSnapshotted, Snapshot
 from operations.watchdogs import feeds
 from operations.watchdogs.news_spike import (
+    HISTORY_HOURS,
     HOUR_NS,
+    LATENESS_SECONDS,
     NAME,
     WATCHDOG,
     Hours,
@@ -204,11 +206,11 @@ def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
     assert_resumed(lambda: engine(WATCHDOG), events, places, tmp_path)
 
 
-def one_look(count, **limits):
+def one_look(count, known=None, **limits):
     hours = list(range(FIRST_HOUR - QUIET, FIRST_HOUR + 1))
     found = Hours(1, hours, [*([0, 1] * (QUIET // 2)), count])
     look = Look(1, START_NS + HOUR_NS, START_NS, "e", Unit("instrument", "AAPL"))
-    return inspect([found], look, NewsLimits(**limits), None)
+    return inspect([found], look, NewsLimits(**limits), known)
 
 
 def test_exactly_at_the_tail_is_no_spike_and_just_below_it_is():
@@ -216,6 +218,36 @@ def test_exactly_at_the_tail_is_no_spike_and_just_below_it_is():
     assert one_look(6, tail_probability=chance * (1 - 1e-9)).stage == 0
     assert one_look(6, tail_probability=chance * (1 + 1e-9)).stage == 1
     assert one_look(0).state == "ok"
+
+
+def test_exactly_at_the_calm_a_spike_goes_on_and_just_above_it_is_over():
+    known = Episode("e", 1, 0, None)
+    chance = 10 ** one_look(3).statistic
+    assert not one_look(3, known, calm_probability=chance * (1 + 1e-9)).recovered
+    assert one_look(3, known, calm_probability=chance * (1 - 1e-9)).recovered
+
+
+@pytest.mark.parametrize(("after", "counted"), [(LATENESS_SECONDS - 1, 30), (LATENESS_SECONDS, 1)])
+def test_a_story_counts_to_its_hour_when_it_comes_within_the_lateness_and_not_later(after, counted):
+    """The first event stored so long after the hour lets it be judged, and is the last to count."""
+    one = engine(WATCHDOG)
+    inside, end = QUIET * HOUR + 10, (QUIET + 1) * HOUR
+    late = [
+        story(end + after, "AAPL", name=f"l{number}", headline=f"l{number}", published=inside)
+        for number in range(30)
+    ]
+    events = [*day(spike=0, after=0), *late]
+    run(one, stored([*events, beat(end + LATENESS_SECONDS)]))
+    title = one.standings[NAME, "AAPL"].title
+    assert title.startswith(f"{counted} stories about AAPL in one hour")
+
+
+def test_thirty_days_slide_with_the_hour_that_is_judged():
+    """The hour that is 30 days before the one that ended is the oldest that counts."""
+    hours = HISTORY_HOURS + 5
+    one = engine(WATCHDOG)
+    run(one, stored([hold("AAPL"), *quiet(hours)]))
+    assert one.standings[NAME, "AAPL"].samples == HISTORY_HOURS
 
 
 def test_a_canary_is_found_when_its_events_are_read_in_order():

@@ -15,7 +15,15 @@ from operations.events.base import encode
 from operations.events.orders import Order, OrderAmended, OrderSubmitted
 from operations.events.positions import PositionChange, PositionChanged
 from operations.events.strategies import StrategyBaseline, StrategyBaselinePublished
-from operations.watchdogs.position_anomaly import NAME, WATCHDOG, Sent, SizeLimits, canary, inspect
+from operations.watchdogs.position_anomaly import (
+    NAME,
+    WATCHDOG,
+    WINDOW,
+    Sent,
+    SizeLimits,
+    canary,
+    inspect,
+)
 
 pytestmark = pytest.mark.unit
 RAISED, UPDATED, CLEARED = (f"finding.{NAME}.{verb}" for verb in ("raised", "updated", "cleared"))
@@ -174,6 +182,21 @@ def test_each_limit_holds_at_its_value_and_not_just_below():
 def test_a_large_order_is_not_paged_while_a_larger_one_is_in_the_window():
     assert judge(400).stage == 2
     assert judge(400, (90, 110) * 10 + (400,)).stage == 1
+
+
+@pytest.mark.parametrize(("between", "severity"), [(WINDOW - 1, "info"), (WINDOW, "warning")])
+def test_the_window_slides_by_orders_so_a_larger_one_that_left_it_hides_nothing(between, severity):
+    tape = Tape()
+    usual(tape, 60)
+    order(tape, 1000, "big")
+    usual(tape, between, 100)
+    order(tape, 999, "smaller")
+    one = engine(WATCHDOG)
+    said = run(one, tape.events)
+    assert [subject for subject, _ in spoken(said)][:2] == [RAISED, CLEARED]
+    last = said[-1]
+    assert (last.data.severity, "osmaller" in last.data.title) == (severity, True)
+    assert state(one).samples == WINDOW
 
 
 def test_a_strategy_that_always_sends_one_size_has_a_least_deviation():

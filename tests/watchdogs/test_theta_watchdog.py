@@ -187,6 +187,16 @@ def test_a_rate_that_arrives_makes_a_fund_known():
     assert spoken(run(engine(WATCHDOG), tape.events))[:1] == [(RAISED, "alpha")]
 
 
+def test_a_mark_that_is_stored_twice_counts_once():
+    tape = fund()
+    mark(tape, "-0.6")
+    last = tape.events[-1]
+    twice = [*tape.events, last._replace(sequence=last.sequence + 1)]
+    one, two = engine(WATCHDOG), engine(WATCHDOG)
+    assert run(one, tape.events) == run(two, twice) == []
+    assert state(two).statistic == state(one).statistic == pytest.approx(-0.06)
+
+
 def test_a_mark_that_comes_late_does_not_replace_a_newer_one():
     tape = fund()
     mark(tape, "-0.5")

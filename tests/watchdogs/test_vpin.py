@@ -8,13 +8,22 @@ from feeding import Tape
 from real_data import needs_data, rows, signed_trades
 from watching import SECOND, assert_cut_into_batches, assert_resumed, engine, run, spoken
 
+from operations.adapters.warehouse import Warehouse
 from operations.checks import Look, Unit
 from operations.clock import NANOSECONDS, now_ns, parse_rfc3339
 from operations.events.registry import Instrument, InstrumentDefined
 from operations.statistics.vpin import signed_vpin
 from operations.watchdogs import feeds
-from operations.watchdogs.flow import FLOW
-from operations.watchdogs.vpin import NAME, WATCHDOG, Bucket, VpinLimits, canary, inspect
+from operations.watchdogs.flow import FLOW, Bars
+from operations.watchdogs.vpin import (
+    HISTORY,
+    NAME,
+    WATCHDOG,
+    Bucket,
+    VpinLimits,
+    canary,
+    inspect,
+)
 
 pytestmark = pytest.mark.unit
 RAISED, CLEARED = f"finding.{NAME}.raised", f"finding.{NAME}.cleared"
@@ -223,6 +232,31 @@ def test_changes_of_price_do_not_bridge_a_pause():
 
     assert left_out(29 * 60) == 30  # the first bar and the warm-up
     assert left_out(31 * 60) == 30 + 3
+
+
+def test_a_trade_that_comes_late_counts_to_the_running_bar_without_its_price():
+    late, known = Bars(), Bars()
+    for bars, minute, price in ((late, 1, 999.0), (known, 2, 101.0)):
+        bars.take(1, 100.0, 10.0)
+        bars.take(2, 101.0, 10.0)
+        assert bars.take(minute, price, 5.0) is None
+    assert late.take(3, 102.0, 1.0) == known.take(3, 102.0, 1.0)
+    assert late.snapshot() == known.snapshot()
+
+
+def test_a_value_is_judged_beside_as_many_as_its_history_and_no_older_ones():
+    house = Warehouse(WATCHDOG.tables)
+    count = HISTORY + 2
+
+    def row(place):
+        kept = {"symbol": "SPY", "series": 1, "place": place, "vpin": 0.9 if place < 2 else 0.3}
+        return (place + 1, place + 1, *(kept.get(name, 0) for name, _ in FLOW.columns))
+
+    house.insert(FLOW, [row(place) for place in range(count)])
+    look = Look(count, count, count, "e", Unit("instrument", "SPY"))
+    (found,) = house.ask(WATCHDOG, [look])
+    newest = Bucket(*found.rows[0])
+    assert (newest.before, newest.first_sequence, newest.upper) == (HISTORY, 2, 0.3)
 
 
 def test_the_canary_is_found():
