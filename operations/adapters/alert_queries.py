@@ -1,6 +1,6 @@
 """What people ask about alerts: what goes on, who was told, and why somebody was not."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -95,11 +95,11 @@ async def one(postgres: Postgres, name: str) -> Alert:
 async def _resolved(connected: asyncpg.Connection, name: str) -> str:
     if await connected.fetchval("SELECT count(*) FROM notify.alert WHERE episode = $1", name):
         return name
-    found: list[Any] = []
-    if len(name) >= SHORTEST:
-        found = await connected.fetch(
-            "SELECT episode FROM notify.alert WHERE starts_with(episode, $1) LIMIT 2", name
-        )
+    if len(name) < SHORTEST:
+        raise Rejected(f"{name!r} is no whole id; give at least its first {SHORTEST} characters")
+    found = await connected.fetch(
+        "SELECT episode FROM notify.alert WHERE starts_with(episode, $1) LIMIT 2", name
+    )
     if len(found) != 1:
         problem = "names several alerts; give more of the id" if found else "names no alert"
         raise Rejected(f"{name!r} {problem}; ids stand in `mts alerts list --ended 50`")

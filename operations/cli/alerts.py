@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from operations.adapters import alert_queries, halt_line, judge, orders_of_people
 from operations.adapters.alert_queries import Alert
-from operations.cli import access, alerts_shown, asking, fleet, ordering
+from operations.cli import access, alerts_shown, alerts_try, asking, fleet, ordering
 from operations.cli.access import Dsn
 from operations.cli.asking import Reason
 from operations.cli.ordering import KeyFile, Seconds
@@ -35,6 +35,7 @@ alerts = App(
 )
 REFUSED = 5
 UNITS = {"m": 60, "h": 3600, "d": 86_400}
+alerts.command(alerts_try.try_channels, name="try")
 LONGEST_SECONDS = 30 * 86_400  # of a silence: what nobody wants to hear has to be turned off
 OWN_CHECKS = frozenset(("nats", "notifications"))  # what the notifications worker finds itself
 
