@@ -165,12 +165,14 @@ def _said(event: Any) -> dict[str, Any]:
 def _show(result: dict[str, Any]) -> None:
     raised = sum(each["what"] == "raised" for each in result["said"])
     sign, style = ("!", "yellow") if raised else ("✓", "green")
+    what = "1 finding" if raised == 1 else f"{raised} findings"
     headline(
-        sign, f"{result['check']} would have raised {raised} findings: {result['looks']} looks at "
+        sign, f"{result['check']} would have raised {what}: {result['looks']} looks at "
         f"{result['units']} units, {result['unknown']} of them unknown, {result['events']} events "
         f"from {result['first'][:19]}Z to {result['last'][:19]}Z", style,
     )  # fmt: skip
-    write_table(result["said"])
+    said = [row | {"at": f"{row['at'][:19]}Z"} for row in result["said"]]
+    write_table(said, {}, {"words": "{}"})
     if result["skipped"]:
         complain("!", f"{result['skipped']} lines are no events and were skipped", "yellow")
     for problem in result["problems"].values():
