@@ -19,6 +19,7 @@ from operations.clock import new_event_id, now_ns, rfc3339
 from operations.config import Watch, subprocess_environment
 from operations.episodes import RULE
 from operations.events.base import encode
+from operations.events.findings import Finding, FindingRaised
 from operations.events.operations import (
     ClockTicked,
     ConfigChange,
@@ -282,6 +283,28 @@ async def test_the_minute_is_in_the_stream_once_however_often_the_process_starts
     found = [each.data.minute for each in await minutes()]
     assert found
     assert len(found) == len(set(found))
+
+
+async def test_what_a_release_with_another_rule_raised_is_not_raised_again_and_goes_on(house):
+    await house.publish(len(house.events))
+    data = Finding(
+        check=NAME, episode="old", severity="critical", title="said before", rule_version="old/v0",
+        looked_at=rfc3339(now_ns()), mode="act", stage=1,
+    )  # fmt: skip
+    told = FindingRaised(
+        event_id="old", timestamp=rfc3339(now_ns()), actor="watchdogs", subject_id="alpha",
+        fund_id="alpha", correlation_id="old", data=data,
+    )  # fmt: skip
+    async with house.firm.connected("admin") as person:
+        await person.send(told, "service-watchdogs")
+    async with house.watched() as worker:
+        await eventually(lambda: "1 findings open" in worker.conditions.get("worker").detail)
+        assert await house.said() == [("FindingRaised", "old")]
+        house.events += list(history(CALM_DAYS + WILD_DAYS + CALM_DAYS * 2))[len(house.events) :]
+        await house.publish(2 * EVERYTHING)
+        await house.hold("FindingRaised", "FindingCleared")
+    _, cleared = await house.firm.stored(FINDINGS)
+    assert cleared.data.episode == "old"
 
 
 async def test_how_far_it_has_judged_is_said_at_every_tenth_minute_and_read_by_the_next(house):
