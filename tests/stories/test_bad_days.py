@@ -39,6 +39,7 @@ from workers.servers import free_port
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 OMS = "oms-1"
 PAGERS = ("pagerduty", "telegram")
+SAVING = Watch(snapshot_seconds=0.0)
 STEPS = {"rewound", "folded", "said", "saved"}
 TOLD = (FindingRaised, FindingUpdated, FindingCleared, HaltRequested)
 
@@ -57,7 +58,7 @@ class Day(WatchedFloor):
         self.start_halt(MTS_HALT_ORDER_SYSTEMS=OMS)
         self.start_oms(OMS)
         self.start("limits")
-        self.start("watchdogs", watch=Watch(snapshot_seconds=0.0))
+        self.start("watchdogs", watch=SAVING)
         self.start(
             "measure",
             measure=Measure(database_seconds=3600.0),
@@ -174,7 +175,7 @@ async def test_twenty_quiet_strategies_page_at_most_once_in_a_shift_and_one_that
 async def test_a_drifting_strategy_is_halved_once_and_then_halted_whatever_kills_the_watchdogs(day):
     drifting = Drifting("south-trend", "south")
     day.stop("watchdogs")
-    day.start("watchdogs", "--each", day.kills, 1, 1, watch=Watch(snapshot_seconds=0.0))
+    day.start("watchdogs", "--each", day.kills, 1, 1, watch=SAVING)
     async with day.revived("watchdogs"):
         await day.publish(*drifting.drifts())
         (asked,) = await day.said(ActionRequested, scope_id="south-trend")
@@ -185,7 +186,9 @@ async def test_a_drifting_strategy_is_halved_once_and_then_halted_whatever_kills
     assert (asked.data.kind, str(asked.data.allocation_factor)) == ("reduce_allocation", "0.5")
     assert day.is_at_its_target(action_id)
     assert await day.halts_of("south-trend") == []
-    day.kill("watchdogs")
+    day.restart("watchdogs")
+    await day.is_ready("watchdogs")
+    day.stop("watchdogs")  # so that the next one goes on from a snapshot with an open episode
     await day.publish(*drifting.fails())
     await eventually(lambda: day.halts_of("south-trend"), 60, "it is halted")
     day.restart("watchdogs")
