@@ -177,7 +177,8 @@ class Quiet:
             daily_information_coefficients=tuple(draw(COEFFICIENT, SPREAD) for _ in range(250)),
             daily_returns=tuple(draw(PROFIT, RISK) for _ in range(250)),
         )  # fmt: skip
-        return StrategyBaselinePublished(**self._of(name), data=data)
+        known_since = {"timestamp": f"{day(self.SCORED_DAYS + 1)}T00:00:00Z"}
+        return StrategyBaselinePublished(**self._of(name) | known_since, data=data)
 
     def _profit(self, name: str, as_of: str, *, final: bool) -> Event:
         data = ProfitAndLoss(

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import re
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -73,6 +74,12 @@ class WatchedFloor(Floor):
         lines = _get(self._port(name), "/metrics")[1].splitlines()
         pairs = (each.rpartition(" ") for each in lines if not each.startswith("#"))
         return {key: float(value) for key, _, value in pairs}
+
+    def standings(self, watchdog: str) -> dict[str, float]:
+        """Return how many units of a watchdog stand where."""
+        name = re.compile(rf'watchdog_standing{{state="(\w+)",watchdog="{watchdog}"}}')
+        found = ((name.fullmatch(key), count) for key, count in self._metrics("watchdogs").items())
+        return {match[1]: count for match, count in found if match and count}
 
     def _port(self, name: str) -> int:
         return int(self._started[name][1]["MTS_HTTP_PORT"])

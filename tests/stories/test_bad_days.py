@@ -164,6 +164,10 @@ async def test_twenty_quiet_strategies_page_at_most_once_in_a_shift_and_one_that
     await day.publish(*quiet.before())
     await day.judged(await day.publish(*quiet.shift()))
     await day.everybody_was_told()
+    for watchdog in ("drift_monitor", "strategy_watchdog"):
+        standings = day.standings(watchdog)
+        assert standings["ok"] + standings.get("warning", 0) == len(quiet.NAMES), standings
+        assert "unknown" not in standings
     assert all(count <= 1 for count in (day.paged() - before).values())
     calm = day.paged()
     await day.judged(await day.publish(*quiet.breaks()))
