@@ -8,41 +8,50 @@ after 250, log sizes from the null.
 """
 
 import math
-from bisect import bisect_left, insort
+from concurrent.futures import ProcessPoolExecutor
+from statistics import NormalDist
 
 import numpy as np
+from scipy.special import ndtr
 
 from bench.nulls import NULLS
-from operations.statistics.normal import cdf_of
+from bench.plot import Panel, draw
 from operations.watchdogs.position_anomaly import WINDOW, SizeLimits
 from operations.watchdogs.vpin import HISTORY, VpinLimits
 
 TITLE = "Flow and sizes of orders"
 YEAR, DAY, VALUE = 252, 50, 50  # days, buckets of a day, buckets of a value
 MONTH_ORDERS = 210
-CHUNK = 100
+CHUNK, TOGETHER = 100, 100
+POWER_UNITS, SHARES = 1_000, (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75)
+FLOOR_SHARE = 0.5
+FLOOR = """Floor: where half of the volume is on one side, at least .8 are found within a day. A
+fifth and less is rarely told from chance; where bars sign the trades a share below .4 stays under
+the level of 0.4 that such values have to pass as well."""
 SKEW = 0.05  # how much a null moves the probability that a trade was bought
 FACTORS = (1.5, 2.0, 3.0, 5.0, 10.0)  # by which one order is larger, for the power
 
 
-def imbalances(random: np.random.Generator, units: int, null: str, signed: bool) -> np.ndarray:
-    """Draw |bought - sold| / volume of buckets, shape (units, buckets)."""
-    buckets = YEAR * DAY + HISTORY
+def imbalances(
+    random: np.random.Generator, units: int, null: str, signed: bool, days: int = YEAR * DAY,
+    share: float = 0.0,
+) -> np.ndarray:  # fmt: skip
+    """Draw |bought - sold| / volume of buckets, shape (units, history and buckets after it).
+
+    After the history `share` of the volume is bought by one side, and the rest as before.
+    """
+    buckets, after = days + HISTORY, np.arange(days + HISTORY) >= HISTORY
     if signed:
         drawn = NULLS[null](random, units, buckets)
-        bought = random.binomial(25, np.clip(0.5 + SKEW * drawn, 0, 1))
-        return np.abs(2 * bought / 25 - 1)
+        chance = np.clip(0.5 + SKEW * drawn, 0, 1)
+        chance = np.where(after & (share > 0), share + (1 - share) * chance, chance)
+        return np.abs(2 * random.binomial(25, chance) / 25 - 1)
     drawn = NULLS[null](random, units, buckets * 8)
-    found: np.ndarray = np.abs((2 * _normal(drawn) - 1).reshape(units, buckets, 8).mean(axis=2))
+    # A bar with so much drift is bought to this part on average: 2 Z(d / sqrt 2) - 1 = share.
+    drift = np.sqrt(2) * NormalDist().inv_cdf((1 + share) / 2)
+    drawn += np.repeat(np.where(after, drift, 0.0), 8)
+    found: np.ndarray = np.abs((2 * ndtr(drawn) - 1).reshape(units, buckets, 8).mean(axis=2))
     return found
-
-
-_GRID = np.linspace(-8, 8, 4001)
-_VALUES = np.array([cdf_of(float(one)) for one in _GRID])
-
-
-def _normal(values: np.ndarray) -> np.ndarray:
-    return np.interp(values, _GRID, _VALUES)
 
 
 def vpin_of(found: np.ndarray) -> np.ndarray:
@@ -51,44 +60,87 @@ def vpin_of(found: np.ndarray) -> np.ndarray:
     return (sums[:, VALUE:] - sums[:, :-VALUE]) / VALUE
 
 
-def levels(values: np.ndarray, history: int = HISTORY) -> tuple[np.ndarray, np.ndarray]:
-    """Return the part of the `history` values before each that is below it, as vpin counts.
+def suspects(values: np.ndarray, limits: VpinLimits) -> np.ndarray:
+    """Return which values may be one-sided: all that are, and few others, shape (units, values).
 
-    And its distance from their median, in distances from there to their 99 % level.
+    The values that the histories of a hundred neighbours have in common give bounds of what each
+    history says: a level needs more of them below, and their order statistics lie on the safe side.
     """
-    found, distance = np.full((2, *values.shape), np.nan)
-    for unit, row in enumerate(values):
-        ordered: list[float] = []
-        for place, value in enumerate(row.tolist()):
-            before = min(place, history)
-            if before:
-                below = bisect_left(ordered, value)
-                found[unit, place] = below / before
-                median, upper = (ordered[math.ceil(q * before) - 1] for q in (0.5, 0.99))
-                distance[unit, place] = (value - median) / max(upper - median, 1e-12)
-            if place >= history:
-                del ordered[bisect_left(ordered, float(row[place - history]))]
-            insort(ordered, value)
-    return found, distance
+    found = np.zeros(values.shape, bool)
+    for begin in range(limits.minimum_buckets, values.shape[1], TOGETHER):
+        last = min(begin + TOGETHER, values.shape[1]) - 1
+        most = min(last, HISTORY)
+        common = values[:, max(0, last - HISTORY) : begin]
+        places = [
+            common.shape[1] - 1 - math.floor((1 - level) * most + 1e-6)
+            for level in (limits.own_level, 0.99)
+        ]
+        middle = min(math.ceil(most / 2) - 1, common.shape[1] - 1)
+        ordered = np.partition(common, sorted({middle, *places}), axis=1)
+        level, upper, median = (ordered[:, [place]] for place in (*places, middle))
+        least = limits.own_margin * upper - (limits.own_margin - 1) * median
+        some = values[:, begin : last + 1]
+        found[:, begin : last + 1] = (some > level) & (some >= least)
+    return found
 
 
-def episodes(
-    values: np.ndarray, own: tuple[np.ndarray, np.ndarray], signed: bool, limits: VpinLimits
-) -> np.ndarray:
+def level_of(row: np.ndarray, place: int) -> float:
+    """Return the part of the history of a value that is below it, as vpin counts."""
+    before = row[max(0, place - HISTORY) : place]
+    return float(np.count_nonzero(before < row[place]) / before.size)
+
+
+def one_sided(row: np.ndarray, place: int, signed: bool, limits: VpinLimits) -> bool:
+    """Whether vpin calls a value one-sided."""
+    value = row[place]
+    if not (signed or value > limits.high) or level_of(row, place) < limits.own_level:
+        return False
+    before = row[max(0, place - HISTORY) : place]
+    places = [math.ceil(part * before.size) - 1 for part in (0.5, 0.99)]
+    median, upper = np.partition(before, places)[places]
+    return bool(value - median >= limits.own_margin * (upper - median))
+
+
+def episodes(values: np.ndarray, signed: bool, limits: VpinLimits) -> np.ndarray:
     """Count what vpin raises in the last year of each unit, with its hysteresis."""
-    level, distance = own
-    counts = np.zeros(values.shape[0], int)
-    raised = np.zeros(values.shape[0], bool)
-    first = values.shape[1] - YEAR * DAY
-    for place in range(values.shape[1]):
-        if place < limits.minimum_buckets:
-            continue
-        high = signed | (values[:, place] > limits.high)
-        out = (level[:, place] >= limits.own_level) & (distance[:, place] >= limits.own_margin)
-        begins = ~raised & high & out
-        counts += begins & (place >= first)
-        raised = (raised | begins) & ~(level[:, place] < limits.exit_level)
+    counts, first = np.zeros(len(values), int), values.shape[1] - YEAR * DAY
+    if not signed and not (values > limits.high).any():
+        return counts
+    for unit, places in enumerate(map(np.flatnonzero, suspects(values, limits))):
+        row, free = values[unit], 0
+        for place in places.tolist():
+            if place < free or not one_sided(row, place, signed, limits):
+                continue
+            counts[unit] += place >= first
+            free = place + 1
+            while free < row.size and level_of(row, free) >= limits.exit_level:
+                free += 1
     return counts
+
+
+def false_year(task: tuple[int, str, bool]) -> tuple[np.ndarray, float]:
+    """Return episodes of some instrument-years, and the part of buckets above the bare limit."""
+    seed, null, signed = task
+    random = np.random.default_rng([20261129, seed])
+    values = vpin_of(imbalances(random, CHUNK, null, signed))
+    limits = VpinLimits()
+    return episodes(values, signed, limits), float((values > limits.high).mean())
+
+
+def delays(task: tuple[float, str, bool], units: int = POWER_UNITS) -> np.ndarray:
+    """Return after how many buckets one-sided flow is found, inf for not within two days.
+
+    `share` of the volume is on one side, the rest is as before; the history is a null.
+    """
+    share, null, signed = task
+    random, limits = np.random.default_rng(7), VpinLimits()
+    values = vpin_of(imbalances(random, units, null, signed, 2 * DAY, share))
+    found = np.full(units, np.inf)
+    for unit, row in enumerate(values):
+        begin = row.size - 2 * DAY
+        places = (p for p in range(begin, row.size) if one_sided(row, p, signed, limits))
+        found[unit] = next(places, np.inf) - begin + 1
+    return found
 
 
 def scores(sizes: np.ndarray, limits: SizeLimits) -> tuple[np.ndarray, np.ndarray]:
@@ -115,15 +167,15 @@ def pages(score: np.ndarray, largest: np.ndarray, limits: SizeLimits) -> np.ndar
 def section(units: int) -> str:
     """Measure everything; return the text of the section."""
     random = np.random.default_rng(20261129)
-    lines = _vpin_lines(random, max(20, units // 50))
+    with ProcessPoolExecutor() as pool:
+        lines = [*_vpin_lines(pool, units), "", *_power_lines(pool)]
     return "\n".join([*lines, "", *_size_lines(random, units)])
 
 
-def _vpin_lines(random: np.random.Generator, units: int) -> list[str]:
-    limits = VpinLimits()
+def _vpin_lines(pool: ProcessPoolExecutor, units: int) -> list[str]:
     lines = [
         (
-            f"`vpin`, episodes per instrument-year while nothing is wrong; {units} "
+            f"`vpin`, episodes per instrument-year while nothing is wrong; {units:,} "
             f"instrument-years each, {HISTORY:,} buckets of history, budget 1:"
         ),
         "",
@@ -132,18 +184,46 @@ def _vpin_lines(random: np.random.Generator, units: int) -> list[str]:
     ]
     for signed in (True, False):
         for null in NULLS:
-            counts, above = [], []
-            for _ in range(0, units, CHUNK):
-                values = vpin_of(imbalances(random, min(units, CHUNK), null, signed))
-                counts.append(episodes(values, levels(values), signed, limits))
-                above.append(float((values > limits.high).mean()))
+            tasks = [(seed, null, signed) for seed in range(-(-units // CHUNK))]
+            counts, above = zip(*pool.map(false_year, tasks), strict=True)
             one = np.concatenate(counts)
             error = one.std(ddof=1) / np.sqrt(one.size)
             how = "aggressors" if signed else "bars"
             lines.append(
-                f"| {how} | {null} | {one.mean():.2f} ({error:.2f}) | {np.mean(above):.2%} |"
+                f"| {how} | {null} | {one.mean():.3f} ({error:.3f}) | {np.mean(above):.2%} |"
             )
     return lines
+
+
+def _power_lines(pool: ProcessPoolExecutor) -> list[str]:
+    tasks = [(share, "normal", signed) for signed in (True, False) for share in SHARES]
+    lines = [
+        (
+            f"From one bucket on a share of the volume is on one side; {POWER_UNITS:,} "
+            "instruments each, normal null before and beside it. A day is 50 buckets:"
+        ),
+        "",
+        "| signed by | one-sided | in half a day | in a day | in two days | delay, buckets |",
+        "|---|---|---|---|---|---|",
+    ]
+    curves: dict[str, list[tuple[float, float]]] = {}
+    late: dict[str, list[tuple[float, float]]] = {}
+    for (share, _, signed), found in zip(tasks, pool.map(delays, tasks), strict=True):
+        how = "aggressors" if signed else "bars"
+        parts = [float(np.mean(found <= buckets)) for buckets in (DAY // 2, DAY, 2 * DAY)]
+        middle = float(np.median(found))
+        words = f"{middle:.0f}" if np.isfinite(middle) else "more than two days"
+        cells = " | ".join(f"{part:.1%}" for part in parts)
+        lines.append(f"| {how} | {share:.0%} | {cells} | {words} |")
+        curves.setdefault(f"{how}, within a day", []).append((share, parts[1]))
+        curves.setdefault(f"{how}, within two days", []).append((share, parts[2]))
+        late.setdefault(how, []).append((share, middle))
+    across, chosen = "part of the volume on one side", ("floor here", FLOOR_SHARE)
+    picture = draw("vpin", "VPIN: one-sided flow that is found", [
+        Panel("found", across, curves, 1.0, chosen, ("floor .8", 0.8)),
+        Panel("median delay, buckets of 50 a day", across, late, 100, chosen, percent=False),
+    ])  # fmt: skip
+    return [*lines, "", FLOOR, "", picture]
 
 
 def _size_lines(random: np.random.Generator, units: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Mentions of five tickers with labelled windows: what a rule finds, and what chance would find."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
@@ -9,20 +10,27 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from real_data import DATA, column, rows
 
-from operations.statistics.surprise import log_surprises, near_time_of_day
+from operations.clock import NANOSECONDS
+from operations.statistics.detection import Detection, Window, detection
+from operations.statistics.surprise import KEPT, NEAR_SECONDS, log_surprises, near_time_of_day
 
 TICKERS = ("AAPL", "AMZN", "CRM", "FB", "GOOG")
 TRAILING_DAYS, MERGED_SECONDS, DAY = 14, 6 * 3600, 86_400
 CHUNK = 2_000
 
 
-class Scored(NamedTuple):
-    """`found` of `windows`, `false` episodes in `days` ticker-days, and what chance would find."""
+class Rule(NamedTuple):
+    """When a count is a spike; all but the tail are fixed in `operations.statistics.surprise`."""
 
-    found: int
-    windows: int
-    false: int
-    days: float
+    tail: float
+    near_seconds: int = NEAR_SECONDS
+    kept: float = KEPT
+
+
+class Scored(NamedTuple):
+    """What was found and what was wrong, and the part that chance would find as often alerting."""
+
+    found: Detection
     by_chance: float
 
 
@@ -39,7 +47,9 @@ def windows(ticker: str) -> tuple[tuple[float, float], ...]:
 
 
 @cache
-def surprises(ticker: str, width: int) -> tuple[np.ndarray, np.ndarray]:
+def surprises(
+    ticker: str, width: int, near_seconds: int = NEAR_SECONDS, kept: float = KEPT
+) -> tuple[np.ndarray, np.ndarray]:
     """Start of each bin that is judged, and the log of its chance after the 14 days before it."""
     table = rows(f"news/Twitter_volume_{ticker}.csv")
     places = np.array([_seconds(row["timestamp"]) for row in table]) // width
@@ -47,10 +57,10 @@ def surprises(ticker: str, width: int) -> tuple[np.ndarray, np.ndarray]:
     counts = np.zeros(int(places[-1] - first) + 1)
     np.add.at(counts, (places - first).astype(int), column(table, "value"))
     trailing = TRAILING_DAYS * DAY // width
-    near = near_time_of_day(np.arange(trailing, 0, -1) * width)
+    near = near_time_of_day(np.arange(trailing, 0, -1) * width, near_seconds)
     histories, now = sliding_window_view(counts, trailing)[:-1], counts[trailing:]
     chances = np.concatenate([
-        log_surprises(now[begin : begin + CHUNK], histories[begin : begin + CHUNK], near)
+        log_surprises(now[begin : begin + CHUNK], histories[begin : begin + CHUNK], near, kept)
         for begin in range(0, len(now), CHUNK)
     ])  # fmt: skip
     return (first + trailing + np.arange(len(now))) * width, chances
@@ -67,23 +77,30 @@ def episodes(times: np.ndarray) -> list[tuple[float, float]]:
     return found
 
 
-def score(width: int, tail: float) -> Scored:
-    """What the rule finds in bins of this width, over all tickers."""
-    hit = total = false = 0
+def score(width: int, rule: Rule, tickers: Sequence[str] = TICKERS) -> Scored:
+    """What the rule finds in bins of this width, over some tickers."""
+    alerts: dict[str, list[Window]] = {}
+    usable: dict[str, list[Window]] = {}
+    labelled: dict[str, list[Window]] = {}
     days = chance = 0.0
-    for ticker in TICKERS:
-        starts, chances = surprises(ticker, width)
-        alerts = starts[chances < np.log(tail)]
-        labelled = windows(ticker)
-        usable = [each for each in labelled if each[0] >= starts[0]]
-        found = episodes(alerts)
+    for ticker in tickers:
+        starts, chances = surprises(ticker, width, rule.near_seconds, rule.kept)
+        found = episodes(starts[chances < np.log(rule.tail)])
+        counted = [each for each in windows(ticker) if each[0] >= starts[0]]
+        alerts[ticker], usable[ticker] = _ns(found), _ns(counted)
+        labelled[ticker] = _ns(windows(ticker))
         own_days = (starts[-1] + width - starts[0]) / DAY
-        hit += sum(bool(((alerts >= a) & (alerts <= b)).any()) for a, b in usable)
-        false += sum(not any(a <= end and begin <= b for a, b in labelled) for begin, end in found)
-        total, days = total + len(usable), days + own_days
+        days += own_days
         rate = len(found) / own_days  # episodes a day, at random times
-        chance += sum(1 - np.exp(-rate * (b - a) / DAY) for a, b in usable)
-    return Scored(hit, total, false, days, float(chance) / total)
+        chance += sum(1 - np.exp(-rate * (end - begin) / DAY) for begin, end in counted)
+    hits = detection(alerts, usable, days)
+    return Scored(
+        hits._replace(false=detection(alerts, labelled, days).false), float(chance) / hits.windows
+    )
+
+
+def _ns(spans: Sequence[tuple[float, float]]) -> list[Window]:
+    return [(int(begin * NANOSECONDS), int(end * NANOSECONDS)) for begin, end in spans]
 
 
 def daily_counts() -> dict[str, dict[str, int]]:

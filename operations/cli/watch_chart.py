@@ -5,10 +5,10 @@ the top of a panel, labelled windows are bars at its bottom, and a legend says s
 """
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import pairwise
 
 from operations.adapters.backtest import Backtest, Judged
+from operations.cli import svg
 from operations.clock import rfc3339
 from operations.statistics.detection import Window
 
@@ -16,7 +16,7 @@ WIDTH, PANEL, LEFT, RIGHT, HEAD, GAP = 960, 150, 90, 20, 64, 34
 MOST_UNITS, MOST_POINTS = 12, 1_500
 BAR = 10
 TICKS = 6
-STYLE = "font-family:sans-serif;font-size:12px;fill:#222"
+DASHED = "5,4"
 
 
 def chart(found: Backtest, labels: Mapping[str, Sequence[Window]]) -> str:
@@ -27,7 +27,7 @@ def chart(found: Backtest, labels: Mapping[str, Sequence[Window]]) -> str:
         by_unit.setdefault(each.unit, []).append(each)
     order = sorted(by_unit, key=lambda unit: (unit not in raised, unit not in labels, unit))
     shown = order[:MOST_UNITS]
-    parts = [_text(LEFT, 22, f"{found.check}: what it would have said", size=16)]
+    parts = [svg.text(LEFT, 22, f"{found.check}: what it would have said", size=16)]
     left_out = len(order) - len(shown)
     parts += _legend(f", {left_out} more units not shown" if left_out else "")
     span = found.first_ns, max(found.last_ns, found.first_ns + 1)
@@ -35,22 +35,18 @@ def chart(found: Backtest, labels: Mapping[str, Sequence[Window]]) -> str:
         top = HEAD + place * (PANEL + GAP)
         parts += _panel(top, unit, by_unit[unit], raised.get(unit, ()), labels.get(unit, ()), span)
     height = HEAD + len(shown) * (PANEL + GAP) + 10
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
-        f'viewBox="0 0 {WIDTH} {height}" style="{STYLE}">'
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>{"".join(parts)}</svg>\n'
-    )
+    return svg.document(WIDTH, height, parts)
 
 
 def _legend(more: str) -> list[str]:
     y = 38
     return [
-        _line(LEFT, y, LEFT + 24, y, "#1f5fa8"), _text(LEFT + 30, y + 4, "statistic"),
-        _line(LEFT + 100, y, LEFT + 124, y, "#b00020", dashed=True),
-        _text(LEFT + 130, y + 4, "limit"),
-        _bar(LEFT + 180, y - 5, 24, "#b00020"), _text(LEFT + 210, y + 4, "raised (top)"),
-        _bar(LEFT + 300, y - 5, 24, "#8fbf8f"),
-        _text(LEFT + 330, y + 4, f"labelled (bottom){more}"),
+        svg.line(LEFT, y, LEFT + 24, y, "#1f5fa8"), svg.text(LEFT + 30, y + 4, "statistic"),
+        svg.line(LEFT + 100, y, LEFT + 124, y, "#b00020", DASHED),
+        svg.text(LEFT + 130, y + 4, "limit"),
+        svg.bar(LEFT + 180, y - 5, 24, BAR, "#b00020"), svg.text(LEFT + 210, y + 4, "raised (top)"),
+        svg.bar(LEFT + 300, y - 5, 24, BAR, "#8fbf8f"),
+        svg.text(LEFT + 330, y + 4, f"labelled (bottom){more}"),
     ]  # fmt: skip
 
 
@@ -73,23 +69,21 @@ def _panel(
         return top + BAR + (high - value) / (high - low) * (PANEL - 2 * BAR)
 
     parts = [
-        _frame(top),
-        _text(LEFT + 6, top + BAR + 14, unit),
-        _text(LEFT - 6, y(high - room) + 4, f"{high - room:.4g}", anchor="end"),
-        _text(LEFT - 6, y(low + room) + 4, f"{low + room:.4g}", anchor="end"),
+        svg.frame(LEFT, top, WIDTH - LEFT - RIGHT, PANEL),
+        svg.text(LEFT + 6, top + BAR + 14, unit),
+        svg.text(LEFT - 6, y(high - room) + 4, f"{high - room:.4g}", anchor="end"),
+        svg.text(LEFT - 6, y(low + room) + 4, f"{low + room:.4g}", anchor="end"),
     ]
-    parts += [_bar(x(a), top, x(b) - x(a), "#b00020") for a, b in raised]
-    parts += [_bar(x(a), top + PANEL - BAR, x(b) - x(a), "#8fbf8f") for a, b in labelled]
+    parts += [svg.bar(x(a), top, x(b) - x(a), BAR, "#b00020") for a, b in raised]
+    parts += [svg.bar(x(a), top + PANEL - BAR, x(b) - x(a), BAR, "#8fbf8f") for a, b in labelled]
     if limits:
-        parts.append(
-            _line(LEFT, y(limits[-1]), WIDTH - RIGHT, y(limits[-1]), "#b00020", dashed=True)
-        )
-    points = " ".join(f"{x(each.at_ns):.1f},{y(each.statistic or 0.0):.1f}" for each in _few(known))
-    parts.append(f'<polyline points="{points}" fill="none" stroke="#1f5fa8"/>')
+        parts.append(svg.line(LEFT, y(limits[-1]), WIDTH - RIGHT, y(limits[-1]), "#b00020", DASHED))
+    points = [(x(each.at_ns), y(each.statistic or 0.0)) for each in _few(known)]
+    parts.append(svg.curve(points, "#1f5fa8"))
     for tick in range(TICKS + 1):
         at_ns = span[0] + (span[1] - span[0]) * tick // TICKS
         anchor = "start" if tick == 0 else "end" if tick == TICKS else "middle"
-        parts.append(_text(x(at_ns), top + PANEL + 14, rfc3339(at_ns)[:16], anchor=anchor))
+        parts.append(svg.text(x(at_ns), top + PANEL + 14, rfc3339(at_ns)[:16], anchor=anchor))
     return parts
 
 
@@ -106,24 +100,3 @@ def _few(known: Sequence[Judged]) -> list[Judged]:
         ends = {stretch[0], by_value[0], by_value[-1], stretch[-1]}
         kept += sorted(ends, key=lambda each: each.at_ns)
     return kept
-
-
-def _frame(top: int) -> str:
-    shape = f'x="{LEFT}" y="{top}" width="{WIDTH - LEFT - RIGHT}" height="{PANEL}"'
-    return f'<rect {shape} fill="none" stroke="#999"/>'
-
-
-def _text(x: float, y: float, words: str, anchor: str = "start", size: int = 12) -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"'
-    return f"<text {place}>{escape(words)}</text>"
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, *, dashed: bool = False) -> str:
-    dashes = ' stroke-dasharray="5,4"' if dashed else ""
-    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-    return f'<line {ends} stroke="{colour}"{dashes}/>'
-
-
-def _bar(x: float, y: float, width: float, colour: str) -> str:
-    shape = f'x="{x:.1f}" y="{y:.1f}" width="{max(2.0, width):.1f}" height="{BAR}"'
-    return f'<rect {shape} fill="{colour}" stroke="#222" stroke-width="0.5"/>'

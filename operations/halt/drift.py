@@ -1,16 +1,19 @@
 """Do a strategy's forecasts still rank what happens as well as they did in its baseline?
 
-    drift_zscore = (mean of the last n daily coefficients - mean of the baseline) / (s / sqrt(n))
+    drift_zscore = (mean of the last n daily coefficients - mean of the baseline)
+                   / sqrt(s^2 / n + b^2 / B)
 
-with s the Newey-West standard deviation of the daily information coefficient: days overlap when a
-forecast is scored over several of them, and then they are no independent observations (Newey and
-West 1987, Econometrica 55, 703-708; lags as they advise, and at least the horizon less one).
+with b the long-run standard deviation of the daily information coefficient in the B days of the
+baseline, and s the larger one of b and that of the n days: in wild times, when names move together,
+a coefficient tells less than in the baseline. Long-run (Newey and West 1987, Econometrica 55,
+703-708), for days overlap when a forecast is scored over several of them; the variance is at least
+that of h days where a forecast is scored over h, since a tapered sum of covariances says too little
+of a full overlap. Where a baseline does not say how many days it has, its mean is taken as exact.
 
 Looking every day at a moving mean would find a drift in a quarter of all well strategies within a
-year. So a look is made every 60 scored days over the last 120, and three in a row below -2.0 make
-a drift: 0.8 % of well strategies a year, and 83 % of those whose coefficient fell from 0.03 to 0
-(docs/calibration.md: daily deviation 0.1, baseline of 500 days). Below -4.0 one look is enough,
-and such a look is made every day.
+year. So a look is made every 25 scored days over the last 200; below -2.0 eight of them in a row
+make a drift, which is when the window was wholly renewed, and below -2.9 one is enough. How often
+that is wrong and how often it finds what is: docs/calibration.md; why these: decision 24.
 """
 
 import math
@@ -29,19 +32,20 @@ from operations.halt.state import Scope
 
 DRIFT = "drift_zscore"
 THRESHOLD = -2.0
-WINDOW_DAYS = 120
-LOOK_EVERY_DAYS = 60
-MINIMUM_DAYS = 25
-MINIMUM_BASELINE_DAYS = 60
+WINDOW_DAYS = 200
+LOOK_EVERY_DAYS = 25
+MINIMUM_DAYS = 50
+MINIMUM_BASELINE_DAYS, MOST_BASELINE_DAYS = 60, 1_000_000
 SMALLEST_DEVIATION, LARGEST_DEVIATION = 1e-6, 10.0
 DAY_NS = 86_400 * NANOSECONDS
 
 
 class Baseline(NamedTuple):
-    """What the coefficient was while the strategy was well; `deviation` is Newey-West's."""
+    """What the coefficient was while the strategy was well; `deviation` is the long-run one."""
 
     mean: float
     deviation: float
+    days: int | None = None  # None: the mean is taken as exact
 
 
 class Drift:
@@ -71,11 +75,8 @@ class Drift:
         key = (found.horizon_days, found.method)
         series = self._series.setdefault(key, Series())
         base = baseline(self._published, found.horizon_days) if self._published else None
-        if not series.add(found) or base is None or series.days < MINIMUM_DAYS:
-            return said
-        measure = self._measure(series, base, found)
-        if series.due or measure.hard:
-            said += self.latch.look(measure, cause)
+        if series.add(found) and base is not None and series.due:
+            said += self.latch.look(self._measure(series, base, found), cause)
         return said
 
     def unreadable(self, reason: str, cause: Cause) -> list[Event]:
@@ -105,8 +106,8 @@ class Drift:
         return None
 
     def _measure(self, series: "Series", base: Baseline, found: ForecastScore) -> Measure:
-        live = series.mean
-        z = zscore(live, series.days, base)
+        live, deviation = series.mean, series.deviation(found.horizon_days)
+        z = zscore(live, series.days, deviation, base)
         multiple = RULES[DRIFT].hard_multiple
         title = (
             f"forecasts of strategy {self._strategy_id} rank worse than in its baseline: mean "
@@ -126,7 +127,9 @@ class Drift:
                 Parameter(name="window_days", value=str(WINDOW_DAYS)),
                 Parameter(name="horizon_days", value=str(found.horizon_days)),
                 Parameter(name="baseline_mean", value=repr(base.mean)),
-                Parameter(name="baseline_newey_west_deviation", value=repr(base.deviation)),
+                Parameter(name="baseline_deviation", value=repr(base.deviation)),
+                Parameter(name="baseline_days", value=str(base.days)),
+                Parameter(name="deviation", value=repr(deviation)),
             ),
         )
 
@@ -152,7 +155,11 @@ class Series:
     @property
     def due(self) -> bool:
         """Whether the newest day is one on which a look is made."""
-        return self._taken % LOOK_EVERY_DAYS == 0
+        return self.days >= MINIMUM_DAYS and self._taken % LOOK_EVERY_DAYS == 0
+
+    def deviation(self, horizon_days: int) -> float:
+        """Long-run standard deviation of the days in the window."""
+        return long_run_deviation(list(self._values), horizon_days)
 
     def add(self, found: ForecastScore) -> bool:
         """Take a day; returns False for one that is not after the one before."""
@@ -176,18 +183,37 @@ def baseline(published: StrategyBaseline, horizon_days: int) -> Baseline | None:
     1: then a drift is unknown.
     """
     mean, deviation = published.ic_mean, published.ic_standard_deviation
-    daily = published.daily_information_coefficients or ()
+    daily, days = published.daily_information_coefficients or (), published.days
     if mean is None or deviation is None:
         if len(daily) < MINIMUM_BASELINE_DAYS:
             return None
-        mean, deviation = math.fsum(daily) / len(daily), newey_west(daily, horizon_days)
+        mean, days = math.fsum(daily) / len(daily), len(daily)
+        deviation = long_run_deviation(daily, horizon_days)
     possible = -1 <= mean <= 1 and SMALLEST_DEVIATION <= deviation <= LARGEST_DEVIATION
-    return Baseline(mean, deviation) if possible else None
+    counted = days is None or 0 < days <= MOST_BASELINE_DAYS
+    return Baseline(mean, deviation, days) if possible and counted else None
 
 
-def zscore(mean: float, days: int, base: Baseline) -> float:
+def zscore(mean: float, days: int, deviation: float, base: Baseline) -> float:
     """Return how many standard errors the mean of some days is above that of the baseline."""
-    return (mean - base.mean) / (base.deviation / math.sqrt(days))
+    variance = max(deviation, base.deviation) ** 2 / days
+    if base.days is not None:
+        variance += base.deviation**2 / base.days
+    return (mean - base.mean) / math.sqrt(variance)
+
+
+def long_run_deviation(values: Sequence[float], horizon_days: int) -> float:
+    """Return the standard deviation that counts for a mean: Newey and West's, or of full overlap.
+
+    The larger of the two where forecasts are scored over more than a day: of n days each of which
+    shares all but one with the next, a value varies as much as `horizon_days` independent ones.
+    """
+    found = newey_west(values, horizon_days)
+    if horizon_days <= 1:
+        return found
+    mean = math.fsum(values) / len(values)
+    daily = math.fsum((value - mean) ** 2 for value in values) / len(values)
+    return max(found, math.sqrt(min(horizon_days, len(values)) * daily))
 
 
 def newey_west(values: Sequence[float], horizon_days: int) -> float:

@@ -64,8 +64,8 @@ _DRIFT = Rule(
     reason_code="DRIFT_ZSCORE",
     highest="STRATEGY_HALT",
     comparator="below",
-    confirmations=3,
-    hard_multiple=2.0,
+    confirmations=8,
+    hard_multiple=1.45,
     when_unknown="STALE_DATA",
 )
 _NEWS = Rule(reason_code="NEWS_SPIKE", highest="FIRM_HALT", comparator="at_least")

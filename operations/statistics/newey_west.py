@@ -7,7 +7,9 @@ autocovariances divided by n and no correction for small samples (as statsmodels
     standard error of the mean = sqrt(long-run variance / n)
 
 Lags L: floor(4 (n / 100)^(2/9)), the rule of thumb after Newey & West (1994), at most n - 1. What
-overlaps over h periods needs at least h - 1.
+overlaps over h periods needs at least h - 1. Even then the weights taper what a full overlap adds:
+of independent changes, each counted in h values, the long-run variance is h g(0), of which they
+leave two thirds for h = 5. `overlapping_variances` takes at least that.
 """
 
 import math
@@ -42,6 +44,21 @@ def long_run_variances(values: ArrayLike, lags: int) -> Floats:
             total = total + 2 * (1 - lag / (lags + 1)) * products
         found: Floats = np.asarray(total / n, dtype=np.float64)
         return np.where(np.isfinite(found), found, np.nan)
+
+
+def overlapping_variances(values: ArrayLike, overlap: int) -> Floats:
+    """Return the long-run variance of each row, shape (...,), with `automatic_lags`.
+
+    Of values that each overlap over so many periods it is at least that of a full overlap. NaN for
+    a row that is not finite; `overlap` 1 is none.
+    """
+    rows = paths(values, "values")
+    n = rows.shape[-1]
+    found = long_run_variances(rows, automatic_lags(n, overlap))
+    if overlap == 1:
+        return found
+    least = min(overlap, n) * long_run_variances(rows, 0)
+    return np.asarray(np.maximum(found, least), dtype=np.float64)
 
 
 def long_run_variance(

@@ -20,27 +20,32 @@ KEPT = 0.998  # part of the bins that counts as it is
 DAY_SECONDS, NEAR_SECONDS = 86_400, 8 * 3600
 
 
-def near_time_of_day(seconds_before: ArrayLike) -> NDArray[np.bool_]:
+def near_time_of_day(
+    seconds_before: ArrayLike, within_seconds: int = NEAR_SECONDS
+) -> NDArray[np.bool_]:
     """Return which bins lie at about the same time of an earlier day, given how long before.
 
     The hours just before are left out: what is under way is not what is usual.
     """
     before = np.asarray(seconds_before, np.int64)
     apart = before % DAY_SECONDS
-    near = np.minimum(apart, DAY_SECONDS - apart) <= NEAR_SECONDS
-    return np.asarray(near & (before > NEAR_SECONDS))
+    near = np.minimum(apart, DAY_SECONDS - apart) <= within_seconds
+    return np.asarray(near & (before > within_seconds))
 
 
-def log_surprises(counts: ArrayLike, histories: ArrayLike, near: NDArray[np.bool_]) -> Floats:
+def log_surprises(
+    counts: ArrayLike, histories: ArrayLike, near: NDArray[np.bool_], kept: float = KEPT
+) -> Floats:
     """Return log P(X >= count), at most 0, for counts (n,) after histories (n, bins) without them.
 
-    `near` (bins,) says which bins lie at about the same time of day. NaN where a number is not
+    `near` (bins,) says which bins lie at about the same time of day, `kept` which part of all bins
+    counts as it is. NaN where a number is not
     finite. Rejected where shapes do not fit or fewer than two bins, or no near one, are given.
     """
     now, before = np.asarray(counts, np.float64), np.asarray(histories, np.float64)
     if before.shape != (now.size, near.size) or near.size < 2 or not near.any():
         raise Rejected(f"counts {now.shape}, histories {before.shape} and near {near.shape} differ")
-    place = min(near.size - 1, math.ceil(KEPT * near.size) - 1)
+    place = min(near.size - 1, math.ceil(kept * near.size) - 1)
     capped = np.minimum(before, np.partition(before, place, axis=1)[:, place, None])
     mean, variance = capped.mean(axis=1), capped.var(axis=1, ddof=1)
     usual = np.maximum(capped[:, near].mean(axis=1), 1 / near.size)

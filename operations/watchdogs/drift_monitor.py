@@ -2,9 +2,10 @@
 
     drift_zscore = (mean live IC - mean baseline IC) / sqrt(se_live^2 + se_baseline^2)
 
-with the Newey-West errors of both means (`operations.statistics.newey_west`). The rank correlation
-of a day is the same at any size of the positions, so a baseline of it needs no scaling after we
-halve an allocation, unlike one of profit and loss.
+with the Newey-West errors of both means, which know that scores over several days overlap
+(`operations.statistics.newey_west`). The rank correlation of a day is the same at any size of the
+positions, so a baseline of it needs no scaling after we halve an allocation, unlike one of profit
+and loss.
 
 Looked at every day, a moving mean drifts in nearly every well strategy. So a look is made every
 `look_every_days` over the last `window_days`, and only `looks_in_a_row` of them below a threshold
@@ -48,7 +49,7 @@ from operations.events.strategies import (
     StrategyBaselinePublished,
 )
 from operations.settings.catalogue import LOOSER_HIGHER, LOOSER_LOWER
-from operations.statistics.newey_west import automatic_lags, standard_error
+from operations.statistics.newey_west import overlapping_variances
 from operations.watchdogs.cases import Case
 
 NAME = "drift_monitor"
@@ -216,9 +217,10 @@ def zscore(live: Sequence[float], horizon_days: int, minimum: int, base: Base) -
 
 
 def _error(values: Sequence[float], horizon_days: int, minimum: int) -> float | None:
-    if len(values) < minimum:
+    if len(values) < minimum or min(values) == max(values):
         return None
-    return standard_error(values, automatic_lags(len(values), max(1, horizon_days)), minimum)
+    variance = float(overlapping_variances(values, max(1, horizon_days)))
+    return math.sqrt(variance / len(values)) if variance > 0 else None
 
 
 def _series(strategy_id: str, score: ForecastScore) -> tuple[str, int, str]:

@@ -17,11 +17,16 @@ from operations.halt.drift import (
     Baseline,
     Drift,
     baseline,
+    long_run_deviation,
     newey_west,
     zscore,
 )
 from operations.halt.latch import Cause
-from operations.statistics.newey_west import automatic_lags, long_run_variance
+from operations.statistics.newey_west import (
+    automatic_lags,
+    long_run_variance,
+    overlapping_variances,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -41,41 +46,59 @@ def scores(feed, value, days, first=0):
 
 
 def test_the_zscore_is_the_formula():
-    assert zscore(0.25, 16, Baseline(0.5, 0.5)) == -2.0
-    assert zscore(0.75, 16, Baseline(0.5, 0.5)) == 2.0
+    assert zscore(0.25, 16, 0.5, Baseline(0.5, 0.5)) == -2.0
+    assert zscore(0.75, 16, 0.5, Baseline(0.5, 0.5)) == 2.0
+    # A baseline of as many days is as uncertain; wilder times count, calmer ones do not.
+    assert zscore(0.25, 16, 0.5, Baseline(0.5, 0.5, 16)) == pytest.approx(-math.sqrt(2))
+    assert zscore(0.25, 16, 1.0, Baseline(0.5, 0.5)) == -1.0
+    assert zscore(0.25, 16, 0.1, Baseline(0.5, 0.5)) == -2.0
 
 
-@pytest.mark.parametrize(("value", "looks"), [(0.0, 0), (-1e-12, 1)])
+@pytest.mark.parametrize(("value", "looks"), [(0.25, 0), (0.25 - 1e-12, 1)])
 def test_exactly_two_sigma_below_is_no_look_against_a_strategy_and_below_that_is(
     feed, value, looks
 ):
-    feed.baseline(ic_mean=0.5, ic_standard_deviation=0.125 * math.sqrt(WINDOW_DAYS))
-    scores(feed, 0.5, LOOK_EVERY_DAYS)
-    scores(feed, value, LOOK_EVERY_DAYS, first=LOOK_EVERY_DAYS)  # z = -0.25 / 0.125 = -2.0 exactly
+    feed.baseline(ic_mean=0.5, ic_standard_deviation=0.125 * math.sqrt(MINIMUM_DAYS))
+    scores(feed, value, MINIMUM_DAYS)  # z = -0.25 / 0.125 = -2.0 exactly
     assert len(feed.triggers.drifts["mean-rev"].latch._streak.rows) == looks
 
 
-def test_three_looks_in_a_row_below_halt_the_strategy(feed):
-    said = scores(feed, 0.35, 3 * LOOK_EVERY_DAYS - 1)
-    assert said == []
-    (raised,) = scores(feed, 0.35, 1, first=3 * LOOK_EVERY_DAYS - 1)
+def slow_drift(feed, days, first=0):
+    """Days on which drift_zscore is between -2.1 and -2.7, however full the window is."""
+    feed.baseline(ic_mean=0.5, ic_standard_deviation=0.5, days=50)
+    return scores(feed, 0.29, days, first)
+
+
+def test_eight_looks_in_a_row_below_halt_the_strategy(feed):
+    days = MINIMUM_DAYS + 7 * LOOK_EVERY_DAYS
+    assert slow_drift(feed, days - 1) == []
+    (raised,) = slow_drift(feed, 1, first=days - 1)
     assert kinds([raised]) == [("drift_zscore", "raised")]
     found = raised.data
     assert (found.threshold, found.halt_level, found.samples) == (-2.0, "strategy", WINDOW_DAYS)
-    assert found.statistic == pytest.approx(-0.15 / (0.5 / math.sqrt(WINDOW_DAYS)))
+    assert found.statistic == pytest.approx(-0.21 / (0.5 * math.sqrt(1 / WINDOW_DAYS + 1 / 50)))
     assert (raised.strategy_id, raised.fund_id) == ("mean-rev", "alpha")
 
 
 def test_a_look_that_is_well_starts_the_count_anew(feed):
-    scores(feed, 0.35, 2 * LOOK_EVERY_DAYS)
-    scores(feed, 1.0, LOOK_EVERY_DAYS, first=2 * LOOK_EVERY_DAYS)
-    assert halting(scores(feed, 0.35, LOOK_EVERY_DAYS, first=3 * LOOK_EVERY_DAYS)) == []
+    days = MINIMUM_DAYS + 6 * LOOK_EVERY_DAYS
+    slow_drift(feed, days)
+    scores(feed, 1.0, LOOK_EVERY_DAYS, first=days)
+    assert halting(slow_drift(feed, 7 * LOOK_EVERY_DAYS, first=days + LOOK_EVERY_DAYS)) == []
 
 
-def test_far_below_one_look_is_enough_but_not_before_the_minimum_sample(feed):
-    assert scores(feed, -0.5, MINIMUM_DAYS - 1) == []
-    (raised,) = scores(feed, -0.5, 1, first=MINIMUM_DAYS - 1)
-    assert raised.data.statistic == pytest.approx(-10)
+@pytest.mark.parametrize(("deviations", "halts"), [(2.9, False), (2.9 + 1e-9, True)])
+def test_far_below_one_look_is_enough_but_not_before_the_minimum_sample(feed, deviations, halts):
+    feed.baseline(ic_mean=0.5, ic_standard_deviation=0.1)
+    value = 0.5 - deviations * 0.1 / math.sqrt(MINIMUM_DAYS)
+    assert scores(feed, value, MINIMUM_DAYS - 1) == []
+    assert bool(halting(scores(feed, value, 1, first=MINIMUM_DAYS - 1))) is halts
+
+
+def test_between_two_looks_nothing_is_judged(feed):
+    scores(feed, 0.5, MINIMUM_DAYS)
+    assert scores(feed, -1.0, LOOK_EVERY_DAYS - 1, first=MINIMUM_DAYS) == []
+    assert halting(scores(feed, -1.0, 1, first=MINIMUM_DAYS + LOOK_EVERY_DAYS - 1))
 
 
 def test_without_a_baseline_a_drift_is_unknown_and_said_once():
@@ -96,6 +119,8 @@ def test_without_a_baseline_a_drift_is_unknown_and_said_once():
         {"ic_mean": 0.5, "ic_standard_deviation": -1.0},
         {"ic_mean": 0.5, "ic_standard_deviation": 1e-300},
         {"ic_mean": 1e308, "ic_standard_deviation": 0.5},
+        {"ic_mean": 0.5, "ic_standard_deviation": 0.5, "days": 0},
+        {"ic_mean": 0.5, "ic_standard_deviation": 0.5, "days": -500},
         {"daily_information_coefficients": (0.1,) * 59},
         {"daily_information_coefficients": (0.25,) * 500},
     ],
@@ -131,15 +156,15 @@ def test_other_horizons_and_methods_are_series_of_their_own(feed):
 
 @pytest.mark.parametrize("treatment", ["CLEARED", "REBASELINED"])
 def test_pitfall_5_after_a_lift_only_days_that_come_later_count(feed, treatment):
-    assert halting(scores(feed, -0.5, 25))
+    assert halting(scores(feed, -0.5, MINIMUM_DAYS))
     feed.halted("drift_zscore", "mean-rev")
     assert kinds(feed.lifted(treatment)) == [("drift_zscore", "cleared")]
-    assert halting(scores(feed, -0.5, MINIMUM_DAYS - 1, first=25)) == []
-    assert halting(scores(feed, -0.5, 1, first=50))
+    assert halting(scores(feed, -0.5, MINIMUM_DAYS - 1, first=100)) == []
+    assert halting(scores(feed, -0.5, 1, first=200))
 
 
 def test_pitfall_12_a_score_that_cannot_be_read_is_said_and_disables_nothing(feed):
-    scores(feed, -0.5, 24)
+    scores(feed, -0.5, MINIMUM_DAYS - 1)
     feed.sequence += 1
     cause = Cause("x", feed.sequence, feed.at_ns, "", "live")
     said = feed.triggers.unreadable(
@@ -147,7 +172,7 @@ def test_pitfall_12_a_score_that_cannot_be_read_is_said_and_disables_nothing(fee
     )
     assert kinds(said) == [("drift_zscore", "raised")]
     assert said[0].data.halt_level is None
-    assert halting(scores(feed, -0.5, 1, first=24))
+    assert halting(scores(feed, -0.5, 1, first=MINIMUM_DAYS))
 
 
 def test_the_newey_west_deviation_of_the_formula_written_out():
@@ -176,11 +201,12 @@ def test_moments_are_taken_as_stated_and_else_computed():
         baseline_id="b", currency="USD", ic_mean=0.2, ic_standard_deviation=0.3,
         daily_information_coefficients=daily,
     )  # fmt: skip
-    assert baseline(stated, 1) == (0.2, 0.3)
+    assert baseline(stated, 1) == (0.2, 0.3, None)
     computed = StrategyBaseline(
         baseline_id="b", currency="USD", daily_information_coefficients=daily
     )
     assert baseline(computed, 1).mean == pytest.approx(0.1)
+    assert baseline(computed, 1).days == 100
 
 
 def halted_share(mean, strategies=200, days=252):
@@ -193,7 +219,7 @@ def halted_share(mean, strategies=200, days=252):
         # The baseline is estimated from 500 days, so its own error is in what is measured.
         known = chance.gauss(0.03, 0.1 / math.sqrt(500))
         published = StrategyBaseline(
-            baseline_id="b", currency="USD", ic_mean=known, ic_standard_deviation=0.1
+            baseline_id="b", currency="USD", ic_mean=known, ic_standard_deviation=0.1, days=500
         )
         drift.rebase(published, cause)
         for day in range(days):
@@ -219,7 +245,13 @@ def test_few_strategies_that_are_well_are_halted_and_most_that_are_not():
 @pytest.mark.parametrize("horizon_days", [1, 5, 20])
 def test_the_deviation_of_a_baseline_is_that_of_the_statistics_for_watchdogs(horizon_days):
     chance = Random(horizon_days)
-    daily = [chance.gauss(0.03, 0.1) for _ in range(250)]
-    lags = automatic_lags(len(daily), horizon_days)
-    variance = long_run_variance(daily, lags)
-    assert newey_west(daily, horizon_days) ** 2 == pytest.approx(variance, rel=1e-12)
+    changes = [chance.gauss(0.03, 0.1) for _ in range(270)]
+    for overlap in (1, horizon_days):  # independent days, and days that overlap fully
+        daily = [sum(changes[day : day + overlap]) / overlap for day in range(250)]
+        lags = automatic_lags(len(daily), horizon_days)
+        assert newey_west(daily, horizon_days) ** 2 == pytest.approx(
+            long_run_variance(daily, lags), rel=1e-12
+        )
+        assert long_run_deviation(daily, horizon_days) ** 2 == pytest.approx(
+            float(overlapping_variances(daily, horizon_days)), rel=1e-12
+        )

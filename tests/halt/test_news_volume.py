@@ -3,20 +3,23 @@
 import csv
 import math
 from collections import Counter
+from copy import deepcopy
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from labelled_news import daily_counts
 from limit_events import MINUTE_NS, Feed, halting, kinds
+from real_data import needs_data
 
 from operations.clock import rfc3339
 from operations.events.news import Beat, FeedBeat, Story, StoryPublished
 from operations.events.positions import Holding, PositionSnapshotted, Snapshot
 from operations.halt.news_volume import (
-    BREADTH,
     MINIMUM_HOURS,
     TAIL,
     TAIL_OF_A_NAME,
@@ -243,7 +246,7 @@ def mentions(ticker):
     return hours
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="no real counts of mentions beside the checkout")
+@needs_data
 def test_two_months_of_real_mentions_would_have_halted_nobody():
     """In 4 of 1,206 hours the sum is beyond its limit, and each time it was one name alone."""
     counts = {ticker: mentions(ticker) for ticker in TICKERS}
@@ -266,29 +269,63 @@ def test_two_months_of_real_mentions_would_have_halted_nobody():
     assert beyond == [["AAPL"]] * 4
 
 
-def firm_wide(day, counts):
-    """Whether a day of real counts is beyond its limit, and for how many of the names it is."""
-    past = sorted(each for each in counts if each < day)[-30:]
-    names = sorted({name for each in past for name in counts[each]})
-    totals = [sum(counts[each].values()) for each in past]
-    beyond = sum(counts[day].values()) >= critical_count(totals)
-    taking_part = sum(
-        counts[day].get(name, 0)
-        >= max(2, critical_count([counts[each].get(name, 0) for each in past], TAIL_OF_A_NAME))
-        for name in names
-    )
-    return beyond, taking_part / len(names)
+QUIET_DAYS = ("2014-05-21", "2014-09-09", "2014-09-19", "2014-10-20")
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="no real counts of mentions beside the checkout")
-@pytest.mark.parametrize("day", ["2014-05-21", "2014-09-09", "2014-09-19", "2014-10-20"])
-def test_days_of_one_feed_or_one_name_halt_no_firm_and_news_about_most_names_does(day):
-    """An artefact of collection, a launch, an offering and earnings; then stories are injected."""
+def tell(feed, counts, hours, injected=()):
+    """The stories of one real day, spread evenly over so many hours, and more in the last one."""
+    said = []
+    names = [name for name, number in sorted(counts.items()) for _ in range(number)]
+    Random(1).shuffle(names)
+    for hour in range(hours):
+        begin_ns = feed.at_ns
+        feed.put(FeedBeat, "news", Beat(feed="news", stories=0, interval_seconds=3600.0))
+        told = names[hour * len(names) // hours : (hour + 1) * len(names) // hours]
+        if hour == hours - 1:
+            told = [*told, *injected]
+        for number, name in enumerate(told):
+            feed.at_ns = begin_ns + 60 * number // len(told) * MINUTE_NS
+            said += feed.story(name)
+        feed.at_ns = begin_ns + 60 * MINUTE_NS
+    return said
+
+
+def again(feed):
+    """A feed that goes on from where another stands."""
+    made = Newsfeed(deepcopy(feed.triggers), feed.sequence, feed.at_ns)
+    made.stories = feed.stories
+    return made
+
+
+@cache
+def year_of_real_days(hours):
+    """Days on which the firm was halted, and how the fold stood before each of the four."""
     counts = daily_counts()
-    beyond, part = firm_wide(day, counts)
-    assert not (beyond and part >= BREADTH)
+    feed, halted, before = Newsfeed(), [], {}
+    feed.hold(*{name for each in counts.values() for name in each})
+    for day in sorted(counts):
+        if day > QUIET_DAYS[-1]:
+            break
+        if day in QUIET_DAYS:
+            before[day] = again(feed)
+        if halting(tell(feed, counts[day], hours)):
+            halted.append(day)
+    return halted, before
+
+
+@needs_data
+@pytest.mark.parametrize("hours", [1, 24])
+@pytest.mark.parametrize("day", QUIET_DAYS)
+def test_real_days_of_one_feed_or_few_names_halt_no_firm_and_a_story_about_many_does(day, hours):
+    """An artefact of collection, a launch, an offering and earnings; then stories are injected.
+
+    Real counts of each day are told as events in one hour, as if hours were days, or over 24. As
+    many stories about a tenth of what is held, five times as many of each, halt nothing.
+    """
+    halted, before = year_of_real_days(hours)
+    assert halted == []
+    counts = daily_counts()
     held = sorted({name for each in counts.values() for name in each})
-    told = {name: counts[day].get(name, 0) + 100 for name in held[: len(held) // 2]}
-    beyond, part = firm_wide(day, counts | {day: told})
-    assert beyond
-    assert part >= BREADTH
+    for names, each, halts in ((held[::2], 30, True), (held[::10], 150, False)):
+        said = tell(again(before[day]), counts[day], hours, list(names) * each)
+        assert bool(halting(said)) is halts

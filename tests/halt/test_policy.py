@@ -40,7 +40,8 @@ def test_a_loss_at_its_limit_is_a_breach(statistic, halts):
     ("statistic", "halts"), [(-2.0, False), (-2.0000001, True), (-1.9, False), (5.0, False)]
 )
 def test_a_drift_is_a_breach_strictly_below_its_limit(statistic, halts):
-    assert policy.judge(drift(statistic=statistic), 0).halts is halts
+    assert policy.judge(drift(statistic=statistic), 8).halts is halts
+    assert not policy.judge(drift(statistic=statistic), 7).halts
 
 
 def test_one_bad_tick_stops_nothing_and_three_in_a_row_do():
@@ -62,8 +63,9 @@ def test_what_the_check_itself_counted_is_enough():
 def test_a_crash_far_beyond_the_limit_waits_for_no_second_look(statistic, halts):
     """Pitfall 11: the cure against bad ticks suppresses a real halt."""
     assert policy.judge(finding(statistic=statistic, parameters=()), 1).halts is halts
-    hard = drift(statistic=-statistic / 5, parameters=())
-    assert policy.judge(hard, 1).halts is (statistic > 20.0)
+    for drifted in (-2.9, -2.9000001):
+        ruling = policy.judge(drift(statistic=drifted, parameters=()), 1)
+        assert ruling.halts is (drifted < -2.9)
 
 
 def test_a_multiple_of_a_limit_of_zero_means_nothing():

@@ -10,6 +10,7 @@ from operations.statistics.newey_west import (
     automatic_lags,
     long_run_variance,
     long_run_variances,
+    overlapping_variances,
     shift_z,
     standard_error,
 )
@@ -48,6 +49,18 @@ def test_neighbours_that_resemble_each_other_make_a_mean_less_certain():
 )
 def test_lags_grow_with_the_sample_and_cover_the_overlap(n, overlap, lags):
     assert automatic_lags(n, overlap) == lags
+
+
+@pytest.mark.parametrize("overlap", [5, 20])
+def test_the_variance_of_days_that_overlap_is_that_of_full_overlap_and_never_less(overlap):
+    changes = np.random.default_rng(3).normal(size=50_000)
+    days = np.convolve(changes, np.ones(overlap) / np.sqrt(overlap), "valid")
+    assert overlapping_variances(days, overlap) == pytest.approx(overlap, rel=0.05)
+    assert long_run_variances(days, automatic_lags(days.size, overlap)) < 0.9 * overlap
+    alone = autoregressive(100, 0.0, 1)
+    assert overlapping_variances(alone, 1) == long_run_variances(alone, 4)
+    assert overlapping_variances(alone, 5) == 5 * alone.var()
+    assert np.isnan(overlapping_variances([1.0, np.nan, 2.0], 2))
 
 
 def test_rows_are_what_each_of_them_is_alone():

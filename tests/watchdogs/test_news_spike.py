@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from labelled_news import score
+from labelled_news import Rule, score
 from real_data import needs_data
 from watching import (
     START_NS,
@@ -268,8 +268,8 @@ def test_while_a_news_feed_is_at_fault_every_instrument_is_unknown():
 @pytest.mark.parametrize(("width", "found", "false_a_day"), [(300, 10, 0.20), (3600, 8, 0.03)])
 def test_labelled_news_is_found_with_few_false_alarms(width, found, false_a_day):
     """11 windows of five tickers, 14 trailing days, the current bin excluded; NAB, 2015."""
-    result = score(width, 1e-4)
+    result, by_chance = score(width, Rule(1e-4))
     assert result.windows == 11
     assert result.found >= found
-    assert result.false / result.days <= false_a_day
-    assert result.found / result.windows > 2 * result.by_chance
+    assert result.false / result.unit_days <= false_a_day
+    assert result.found / result.windows > 2 * by_chance

@@ -4,16 +4,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.calibrate_signals import (
+from bench.calibrate_drift import (
     BASELINE_DAYS,
+    CASES,
     LIMITS,
     Strategies,
     halting_days,
     halving_days,
+    halving_z,
     strategies,
-    zscores,
 )
-from bench.nulls import NULLS, YEAR
+from bench.nulls import YEAR
 from operations.checks import Look, Unit
 from operations.events.strategies import ForecastScore, StrategyBaseline
 from operations.halt.drift import Drift
@@ -24,12 +25,12 @@ pytestmark = pytest.mark.unit
 UNITS = 300
 
 
-@pytest.mark.parametrize("null", NULLS)
-def test_few_strategies_that_are_well_are_halved_or_halted_within_a_year(null):
+@pytest.mark.parametrize(("null", "overlap"), CASES)
+def test_few_strategies_that_are_well_are_halved_or_halted_within_a_year(null, overlap):
     """Budgets of 5 % and 1 %; the bounds are what 300 units of such a rule stay below."""
-    found = strategies(np.random.default_rng(1), UNITS, null)
-    assert np.isfinite(halving_days(found)).mean() <= 0.06
-    assert np.isfinite(halting_days(found)).mean() <= 0.035
+    found = strategies(np.random.default_rng(1), UNITS, null, overlap=overlap)
+    assert np.isfinite(halving_days(found, overlap)).mean() <= 0.06
+    assert np.isfinite(halting_days(found, overlap)).mean() <= 0.027
 
 
 @pytest.mark.parametrize("healthy_days", [0, YEAR])
@@ -44,7 +45,7 @@ def test_looked_at_more_often_or_believed_at_once_the_budget_would_be_broken():
     found = strategies(np.random.default_rng(1), UNITS, "normal")
     hasty = msgspec.structs.replace(LIMITS, looks_in_a_row=3)
     assert np.isfinite(halving_days(found, limits=hasty)).mean() > 0.06
-    assert np.isfinite(halting_days(found, window=40, every=5)).mean() > 0.035
+    assert np.isfinite(halting_days(found, alone=-2.2)).mean() > 0.027
 
 
 def scores_of(found: Strategies, unit: int) -> list[Score]:
@@ -64,7 +65,7 @@ def scores_of(found: Strategies, unit: int) -> list[Score]:
 def test_what_is_calibrated_is_what_the_watchdog_computes():
     found = strategies(np.random.default_rng(3), 6, "t(4)")
     found.live[:3] -= 0.05
-    z = zscores(found, LIMITS)
+    z = halving_z(found)
     days = halving_days(found)
     unit = Unit("strategy", "s", None, "s")
     for number in range(6):
@@ -79,11 +80,14 @@ def test_what_is_calibrated_is_what_the_watchdog_computes():
         assert first == days[number]
 
 
-def test_what_is_calibrated_is_what_the_halting_half_does():
-    found = strategies(np.random.default_rng(4), 6, "t(4)")
-    found.live[:3] -= 0.06
+@pytest.mark.parametrize("overlap", [1, 5])
+def test_what_is_calibrated_is_what_the_halting_half_does(overlap):
+    found = strategies(np.random.default_rng(4), 6, "t(4)", overlap=overlap)
+    found.live[:3] -= 0.06 * overlap
     cause = Cause("b", 0, 2 * 10**18, "", "live")
-    for number, wanted in enumerate(halting_days(found)):
+    days = halting_days(found, overlap)
+    assert np.isfinite(days[:3]).all()
+    for number, wanted in enumerate(days):
         published = StrategyBaseline(
             baseline_id="b", currency="USD",
             daily_information_coefficients=tuple(found.baseline[number].tolist()),
@@ -92,7 +96,7 @@ def test_what_is_calibrated_is_what_the_halting_half_does():
         one.rebase(published, cause)
         for day, value in enumerate(found.live[number].tolist(), 1):
             score = ForecastScore(
-                day=f"2010-{1 + day // 28:02}-{1 + day % 28:02}", horizon_days=1,
+                day=f"2010-{1 + day // 28:02}-{1 + day % 28:02}", horizon_days=overlap,
                 method="spearman", information_coefficient=value, names=100,
             )  # fmt: skip
             one.score(score, cause)
