@@ -1,7 +1,8 @@
 """Writes docs/calibration.md: how often each watchdog is wrong, and what it misses.
 
 `python -m bench.calibrate [GROUP ...]` runs the parts bench/calibrate_<group>.py, all of them by
-default, and puts the section of each in its place; a part has a TITLE and `section(units)`.
+default, and puts the section of each in its place; a part has a TITLE and `section(units)`, and may
+draw pictures into docs/calibration/.
 """
 
 import importlib
@@ -17,7 +18,8 @@ HEAD = """# How often watchdogs are wrong
 
 Measured by `make calibrate`: the same statistics as the watchdogs use, over many units (strategy-,
 fund-, instrument- or ticker-years) in which nothing is wrong, and over some in which something is.
-A budget is the share of units that may be found although nothing is wrong.
+A budget is the share of units that may be found although nothing is wrong; a floor is what has to
+be found of what is.
 """
 
 
@@ -25,7 +27,8 @@ def main() -> None:
     """Measure the groups that are named, or all of them."""
     sys.path.append(str(TESTS))
     known = sorted(file.stem.removeprefix("calibrate_") for file in FOLDER.glob("calibrate_*.py"))
-    sections = dict(re.findall(r"^(## .+)\n((?:(?!## ).*\n?)*)", _page(), re.MULTILINE))
+    page = _page() if sys.argv[1:] else ""
+    sections = dict(re.findall(r"^(## .+)\n((?:(?!## ).*\n?)*)", page, re.MULTILINE))
     for group in sys.argv[1:] or known:
         part = importlib.import_module(f"bench.calibrate_{group}")
         print(f"calibrating {group} ...", flush=True)

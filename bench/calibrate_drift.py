@@ -209,7 +209,7 @@ def picture(units: int) -> str:
     return draw("drift", "Drift that halts: well strategies, and an IC that fell from 0.03 to 0", [
         Panel("well, halted in a year", across, wrong, 0.04, chosen, ("budget 1 %", 0.01)),
         Panel("drifted, halted in a year", across, right, 1.0, chosen, ("floor .8", 0.8)),
-        Panel("median delay, scored days", across, late, 260, chosen, percent=False),
+        Panel("median delay, scored days", across, late, 280, chosen, percent=False),
     ])  # fmt: skip
 
 

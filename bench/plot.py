@@ -18,6 +18,7 @@ LOOKS = (
     ("#7b3fa0", "8,3,2,3", "v"), ("#8a5a00", "1,2", "s"), ("#333333", "10,4", "d"),
 )  # fmt: skip
 MARKED = 6  # a marker on about so many points of a curve
+Places = Sequence[tuple[float, float]]
 
 
 class Panel(NamedTuple):
@@ -25,7 +26,7 @@ class Panel(NamedTuple):
 
     title: str
     across: str
-    curves: dict[str, Sequence[tuple[float, float]]]
+    curves: dict[str, Places]
     highest: float
     chosen: tuple[str, float]
     level: tuple[str, float] | None = None
@@ -66,34 +67,37 @@ def _panel(panel: Panel, left: float) -> list[str]:
         parts.append(svg.line(x(tick), HEAD + PANEL, x(tick), HEAD + PANEL + 4, "#999"))
         parts.append(svg.text(x(tick), HEAD + PANEL + 17, f"{tick:g}", "middle", size=11))
     parts.append(svg.text(x0 + width / 2, HEAD + PANEL + 34, panel.across, "middle"))
-    parts += _marks(panel, x, y, x0, width)
+    lines, words = _marks(panel, x, y, x0, width)
+    parts += lines
     for (name, points), look, row in zip(panel.curves.items(), LOOKS, range(99), strict=False):
         parts += _curve([(x(a), y(b)) for a, b in points if math.isfinite(b)], look)
         under = HEAD + PANEL + BOTTOM + 8 + row * ROW
-        parts += _curve([(x0, under), (x0 + 17, under), (x0 + 34, under)], look)
+        parts += _curve([(x0, under), (x0 + 34, under)], look, [(x0 + 17, under)])
         parts.append(svg.text(x0 + 42, under + 4, name))
-    return parts
+    # Last, on a white edge: no curve hides words.
+    edge = '<g style="paint-order:stroke;stroke:white;stroke-width:4">'
+    return [*parts, edge, *words, "</g>"]
 
 
-def _marks(panel: Panel, x, y, x0: float, width: float) -> list[str]:
-    words, at = panel.chosen
-    anchor, gap = ("end", -5) if x(at) > x0 + width / 2 else ("start", 5)
-    parts = [
-        svg.line(x(at), HEAD, x(at), HEAD + PANEL, "#555", "3,3"),
-        svg.text(x(at) + gap, HEAD + 14, words, anchor, size=11),
-    ]
+def _marks(panel: Panel, x, y, x0: float, width: float) -> tuple[list[str], list[str]]:
+    """Return the lines of what was chosen and of a budget or floor, and their words."""
+    chosen, at = panel.chosen
+    right = x(at) > x0 + width / 2
+    anchor, gap = ("end", -5) if right else ("start", 5)
+    lines = [svg.line(x(at), HEAD, x(at), HEAD + PANEL, "#555", "3,3")]
+    words = [svg.text(x(at) + gap, HEAD + 14, chosen, anchor, size=11)]
     if panel.level:
-        words, value = panel.level
-        anchor, end = ("start", x0 + 5) if x(at) > x0 + width / 2 else ("end", x0 + width - 5)
-        parts.append(svg.line(x0, y(value), x0 + width, y(value), "#555", "3,3"))
-        parts.append(svg.text(end, y(value) - 5, words, anchor, size=11))
-    return parts
+        name, value = panel.level
+        anchor, end = ("start", x0 + 5) if right else ("end", x0 + width - 5)
+        lines.append(svg.line(x0, y(value), x0 + width, y(value), "#555", "3,3"))
+        words.append(svg.text(end, y(value) - 5, name, anchor, size=11))
+    return lines, words
 
 
-def _curve(points: Sequence[tuple[float, float]], look: tuple[str, str, str]) -> list[str]:
+def _curve(points: Places, look: tuple[str, str, str], marked: Places | None = None) -> list[str]:
     colour, dashes, shape = look
-    marked = points[:: max(1, len(points) // MARKED)] if len(points) > 3 else points[1:2]
-    return [svg.curve(points, colour, dashes), *(_marker(a, b, colour, shape) for a, b in marked)]
+    at = points[:: max(1, len(points) // MARKED)] if marked is None else marked
+    return [svg.curve(points, colour, dashes), *(_marker(a, b, colour, shape) for a, b in at)]
 
 
 def _marker(x: float, y: float, colour: str, shape: str) -> str:

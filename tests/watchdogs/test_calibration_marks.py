@@ -31,7 +31,7 @@ def test_funds_within_their_theta_are_found_less_than_once_a_year(null):
 
 
 def test_what_is_calibrated_of_theta_is_what_the_watchdog_says():
-    (pct,) = quoted("GARCH(1,1)", 1, 0.95, 120)
+    (pct,) = quoted("GARCH(1,1)", 1, 0.99, 120)
     pct[40:60] *= 0.7  # recovers, so that there is more than one episode
     tape = Tape(step_ns=60 * 10**9)
     data = Instrument(
