@@ -8,7 +8,9 @@ draw pictures into docs/calibration/.
 import importlib
 import re
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from time import perf_counter
 
 FOLDER = Path(__file__).resolve().parent
 PAGE = FOLDER.parent / "docs" / "calibration.md"
@@ -29,12 +31,20 @@ def main() -> None:
     known = sorted(file.stem.removeprefix("calibrate_") for file in FOLDER.glob("calibrate_*.py"))
     page = _page() if sys.argv[1:] else ""
     sections = dict(re.findall(r"^(## .+)\n((?:(?!## ).*\n?)*)", page, re.MULTILINE))
-    for group in sys.argv[1:] or known:
-        part = importlib.import_module(f"bench.calibrate_{group}")
-        print(f"calibrating {group} ...", flush=True)
-        sections[f"## {part.TITLE}"] = f"\n{part.section(UNITS)}\n\n"
-    text = HEAD + "".join(f"\n{title}\n{body.rstrip()}\n" for title, body in sections.items())
-    PAGE.write_text(text)
+    with ProcessPoolExecutor() as pool:
+        for title, text in pool.map(measured, sys.argv[1:] or known):
+            sections[f"## {title}"] = f"\n{text}\n\n"
+    page = HEAD + "".join(f"\n{title}\n{body.rstrip()}\n" for title, body in sections.items())
+    PAGE.write_text(page)
+
+
+def measured(group: str) -> tuple[str, str]:
+    """Measure one group in a process of its own; return its title and the text of its section."""
+    begin = perf_counter()
+    part = importlib.import_module(f"bench.calibrate_{group}")
+    text = part.section(UNITS)
+    print(f"{group}: {perf_counter() - begin:.0f} s", flush=True)
+    return part.TITLE, text
 
 
 def _page() -> str:

@@ -3,7 +3,7 @@
 An instrument-year is 252 days of 50 buckets after 50 days of history. Where the venue signs trades
 the imbalance of a bucket is that of 25 trades of random side whose probability of being bought
 varies from bucket to bucket (a normal, t(4) or GARCH series of little weight); where bars sign them
-it is the mean of eight bars, each 2 Z(x) - 1 of a draw of that null. A strategy-month is 210 orders
+it is the mean of two bars, each 2 Z(x) - 1 of a draw of that null. A strategy-month is 210 orders
 after 250, log sizes from the null.
 """
 
@@ -26,8 +26,8 @@ CHUNK, TOGETHER = 100, 100
 POWER_UNITS, SHARES = 1_000, (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75)
 FLOOR_SHARE = 0.5
 FLOOR = """Floor: where half of the volume is on one side, at least .8 are found within a day. A
-fifth and less is rarely told from chance; where bars sign the trades a share below .4 stays under
-the level of 0.4 that such values have to pass as well."""
+fifth and less is rarely told from chance; of bars, which say less than aggressors, a third."""
+BARS = 2  # of a bucket: their values are then as high as those of bars of SPY, 0.33 on average
 SKEW = 0.05  # how much a null moves the probability that a trade was bought
 FACTORS = (1.5, 2.0, 3.0, 5.0, 10.0)  # by which one order is larger, for the power
 
@@ -46,11 +46,11 @@ def imbalances(
         chance = np.clip(0.5 + SKEW * drawn, 0, 1)
         chance = np.where(after & (share > 0), share + (1 - share) * chance, chance)
         return np.abs(2 * random.binomial(25, chance) / 25 - 1)
-    drawn = NULLS[null](random, units, buckets * 8)
+    drawn = NULLS[null](random, units, buckets * BARS)
     # A bar with so much drift is bought to this part on average: 2 Z(d / sqrt 2) - 1 = share.
     drift = np.sqrt(2) * NormalDist().inv_cdf((1 + share) / 2)
-    drawn += np.repeat(np.where(after, drift, 0.0), 8)
-    found: np.ndarray = np.abs((2 * ndtr(drawn) - 1).reshape(units, buckets, 8).mean(axis=2))
+    drawn += np.repeat(np.where(after, drift, 0.0), BARS)
+    found: np.ndarray = np.abs((2 * ndtr(drawn) - 1).reshape(units, buckets, BARS).mean(axis=2))
     return found
 
 
@@ -70,17 +70,17 @@ def suspects(values: np.ndarray, limits: VpinLimits) -> np.ndarray:
     for begin in range(limits.minimum_buckets, values.shape[1], TOGETHER):
         last = min(begin + TOGETHER, values.shape[1]) - 1
         most = min(last, HISTORY)
-        common = values[:, max(0, last - HISTORY) : begin]
-        places = [
-            common.shape[1] - 1 - math.floor((1 - level) * most + 1e-6)
-            for level in (limits.own_level, 0.99)
-        ]
-        middle = min(math.ceil(most / 2) - 1, common.shape[1] - 1)
-        ordered = np.partition(common, sorted({middle, *places}), axis=1)
-        level, upper, median = (ordered[:, [place]] for place in (*places, middle))
+        common, some = values[:, max(0, last - HISTORY) : begin], values[:, begin : last + 1]
+        above = math.floor((1 - limits.own_level) * most + 1e-6)  # of a history, at most
+        near = (common >= some.max(axis=1, keepdims=True)).sum(axis=1) <= above
+        if not near.any():
+            continue
+        size, extreme = common.shape[1], math.floor(0.01 * most + 1e-6)
+        places = [size - 1 - above, size - 1 - extreme, min(math.ceil(most / 2), size) - 1]
+        ordered = np.partition(common[near], sorted(set(places)), axis=1)
+        level, upper, median = (ordered[:, [place]] for place in places)
         least = limits.own_margin * upper - (limits.own_margin - 1) * median
-        some = values[:, begin : last + 1]
-        found[:, begin : last + 1] = (some > level) & (some >= least)
+        found[near, begin : last + 1] = (some[near] > level) & (some[near] >= least)
     return found
 
 

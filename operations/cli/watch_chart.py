@@ -12,10 +12,10 @@ from operations.cli import svg
 from operations.clock import rfc3339
 from operations.statistics.detection import Window
 
-WIDTH, PANEL, LEFT, RIGHT, HEAD, GAP = 960, 150, 90, 20, 64, 34
+WIDTH, PANEL, LEFT, RIGHT, HEAD, GAP = 960, 150, 90, 20, 72, 40
 MOST_UNITS, MOST_POINTS = 12, 1_500
 BAR = 10
-TICKS = 6
+TICKS = 4
 DASHED = "5,4"
 
 
@@ -70,7 +70,7 @@ def _panel(
 
     parts = [
         svg.frame(LEFT, top, WIDTH - LEFT - RIGHT, PANEL),
-        svg.text(LEFT + 6, top + BAR + 14, unit),
+        svg.text(LEFT, top - 5, unit),
         svg.text(LEFT - 6, y(high - room) + 4, f"{high - room:.4g}", anchor="end"),
         svg.text(LEFT - 6, y(low + room) + 4, f"{low + room:.4g}", anchor="end"),
     ]

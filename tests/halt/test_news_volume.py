@@ -27,6 +27,7 @@ from operations.halt.news_volume import (
     UNREACHABLE,
     critical_count,
 )
+from operations.statistics.counts import CountModel, least_alarming_count
 
 pytestmark = pytest.mark.unit
 HELD = ("AAPL", "MSFT", "KO", "XOM", "JPM")
@@ -225,6 +226,18 @@ def test_the_limit_has_the_tail_that_it_promises(hours):
         near = 1e-11  # what is lost by taking a tail as one less the rest
         assert tail_of_negative_binomial(mean, variance, count) < TAIL + near
         assert tail_of_negative_binomial(mean, variance, count - 1) >= TAIL - near
+
+
+@pytest.mark.parametrize("tail", [TAIL, TAIL_OF_A_NAME])
+@pytest.mark.parametrize("seed", range(10))
+def test_the_limit_is_that_of_the_statistics_for_watchdogs(seed, tail):
+    chance = Random(seed)
+    usual = 10 ** chance.uniform(-1, 2)
+    hours = [int(chance.gammavariate(1.5, usual / 1.5)) for _ in range(300)]
+    mean = max(sum(hours), 1) / len(hours)
+    variance = sum((each - mean) ** 2 for each in hours) / len(hours)
+    model = CountModel(mean, max(variance, mean))
+    assert critical_count(hours, tail) == least_alarming_count(model, math.log(tail))
 
 
 @pytest.mark.parametrize("hours", [[0] * 200, [5000] * 200, [0, 20_000] * 100])
