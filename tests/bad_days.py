@@ -78,7 +78,7 @@ class Drifting:
     While they are only worse, `drift_monitor` finds them after 140 days and `limits` does not.
     """
 
-    MONTHS, WRONG = 145, 15
+    MONTHS, WRONG = 145, 55  # of the wrong days two looks of `limits` see enough
 
     def __init__(self, strategy_id: str, fund_id: str) -> None:
         self.keys = {"strategy_id": strategy_id, "fund_id": fund_id}
