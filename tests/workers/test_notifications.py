@@ -59,13 +59,14 @@ async def verdicts(site, episode):
 
 
 async def test_each_channel_gets_exactly_one_message_per_episode_and_its_end(site):
+    site.channels = (*site.channels, "apprise")
     async with site.working():
         await site.send(vpin())
         await site.tells(1)
         await site.send(vpin(), worse(), vpin(), over())
         await eventually(lambda: site.told()["webhook"] == 2)
         await site.quiet()
-    once, twice = ("email", "notion"), ("telegram", "slack", "pagerduty", "webhook")
+    once, twice = ("email", "notion", "apprise"), ("telegram", "slack", "pagerduty", "webhook")
     assert site.told() == dict.fromkeys(once, 1) | dict.fromkeys(twice, 2)
     began, ended = (each.json for each in site.receiver.at("/v2"))
     assert (began["event_action"], ended["event_action"]) == ("trigger", "resolve")
