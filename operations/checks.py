@@ -202,7 +202,8 @@ class EachEvent:
 class Table(Struct, frozen=True, kw_only=True):
     """Rows that a watchdog keeps. `columns` are names and SQL types beyond sequence and at_ns.
 
-    Rows older than `keep_days` by `at_ns` may be gone, so no query asks for more than that.
+    Rows older than `keep_days` by `at_ns` may be gone, so no query asks for more than that. With
+    `keep_of_each`, a column and a number, older rows than the last so many of each may be gone too.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Table(Struct, frozen=True, kw_only=True):
     kinds: tuple[type[Event], ...]
     fold: Callable[[], Fold]
     keep_days: int
+    keep_of_each: tuple[str, int] | None = None
 
 
 class Proposal(Struct, frozen=True, kw_only=True):

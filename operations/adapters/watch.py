@@ -17,7 +17,7 @@ import msgspec
 
 from operations.adapters import judge
 from operations.adapters.judge import Judge, Received
-from operations.adapters.warehouse import read_state
+from operations.adapters.warehouse import read_state, sync
 from operations.adapters.watch_parts import Parts
 from operations.audit.chain import Delivery, positions
 from operations.checks import Batch, Stored
@@ -40,6 +40,7 @@ from operations.told import SAID, SPOKEN, Raised, Subject, Told
 
 FORMAT = 2
 MEASURE_MINUTES = 10
+NEWEST = "newest"  # snapshot: a link to one of two places, of which the other is written next
 REAL, CANARIES = frozenset(("live", "paper")), frozenset(("canary",))
 # What comes before a change of settings is judged by what held before, and a finding comes back
 # after its cause was judged. A minute ends what is measured at it.
@@ -217,20 +218,28 @@ class Watch:
             "told": msgspec.to_builtins(self._told.snapshot()),
             "watchdogs": [watchdog.name for watchdog in self.engine.watchdogs],
         }
+        newest = folder / NEWEST
+        place = folder / ("second" if newest.resolve().name == "first" else "first")
         frozen = {
-            folder / name: engine.warehouse.freeze(engine.snapshot() | known)
+            place / name: engine.warehouse.freeze(engine.snapshot() | known)
             for name, engine in (("real", self.engine), ("canary", self.canaries))
         }
 
         def write() -> None:
-            for place, warehouse in frozen.items():
-                warehouse.write(place)
+            for part, warehouse in frozen.items():
+                warehouse.write(part)
+            link = folder / f".{NEWEST}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(place.name)
+            link.replace(newest)  # from here on it is this one, whole
+            sync(folder)
 
         return write
 
     def load(self, folder: Path) -> bool:
         """Go on from what was saved, if both parts fit this stream and each other."""
-        states = [read_state(folder / name) for name in ("real", "canary")]
+        newest = folder / NEWEST
+        states = [read_state(newest / name) for name in ("real", "canary")]
         if not all(state and self._fits(state) for state in states):
             return False
         real, canary = states
@@ -242,7 +251,7 @@ class Watch:
             for name, engine, state in (
                 ("real", self.engine, real), ("canary", self.canaries, canary),
             ):  # fmt: skip
-                engine.warehouse.load(folder / name)
+                engine.warehouse.load(newest / name)
                 engine.restore(state)
             for sequence, payload in real["settings"]:
                 self._set(read(ConfigChanged, payload.encode()), sequence)

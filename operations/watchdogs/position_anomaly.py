@@ -156,6 +156,7 @@ ORDERS = Table(
     kinds=(OrderSubmitted, OrderAmended, PositionChanged, StrategyBaselinePublished),
     fold=OrderFold,
     keep_days=400,
+    keep_of_each=("unit", ROWS),
 )  # fmt: skip
 REBALANCES = Table(
     name="rebalance",

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 from feeding import Tape
-from watching import event
+from watching import START_NS, event
 
 from operations.adapters import judge, roster_files, watch_parts
 from operations.adapters.watch import Watch
@@ -96,8 +96,33 @@ def test_what_is_saved_is_what_was_known_when_it_was_begun(tmp_path):
     fold(same, 0, 4)
     write = one.freeze(tmp_path / "saved")
     fold(one, 4, 10)
+    one.engine.warehouse.trim(START_NS)  # which packs the tables
     write()
     assert later.load(tmp_path / "saved")
     assert (later.reached, rows(later)) == (4, rows(same))
     fold(later, 0, 10)
     assert rows(later) == rows(one) != rows(same)
+
+
+def test_a_death_while_a_snapshot_is_written_leaves_the_one_before(tmp_path):
+    settings, tape = Settings(home=str(tmp_path)), Tape()
+    roster_files.ensure_development(settings)
+    judging = judge.for_service(settings, tmp_path / "roster.json")
+    one, later = (Watch(judging, lambda: watch_parts.parts(settings), 1) for _ in range(2))
+    saved = tmp_path / "saved"
+    tape.nav("100")
+    for turn in range(4):
+        ((made, _, at_ns),) = tape.events
+        place = f"$JS.ACK.MTS.watchdogs-1.1.{turn + 1}.{turn + 1}.{at_ns}.0".encode()
+        one.take([(made.subject.encode(), place, b"", encode(made))])
+        if turn < 3:
+            assert one.save(saved)
+    one.engine.warehouse.freeze({}).write(next(iter(_other(saved))) / "real")  # and no further
+    assert later.load(saved)
+    assert later.reached == 3
+    assert len(list(saved.iterdir())) == 3
+
+
+def _other(saved):
+    newest = (saved / "newest").resolve()
+    return [each for each in saved.iterdir() if each.name in {"first", "second"} - {newest.name}]

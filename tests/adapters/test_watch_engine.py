@@ -176,6 +176,19 @@ def memory(house):
     return house._database.execute(question).fetchall()[0][0]
 
 
+def test_of_each_unit_the_last_rows_are_kept_where_its_table_says_so():
+    table = Table(
+        name="t", columns=(("unit", "VARCHAR"),), kinds=(), fold=WATCHDOG.tables[0].fold,
+        keep_days=2, keep_of_each=("unit", 3),
+    )  # fmt: skip
+    house, kept = (warehouse.Warehouse([table]) for _ in range(2))
+    rows = [(number, 0, "ab"[number > 4]) for number in range(10)]
+    house.insert(table, [*rows, (10, 0, "c")])
+    house.trim(0)
+    kept.insert(table, [*rows[2:5], *rows[7:], (10, 0, "c")])
+    assert house.measure(table) == kept.measure(table)
+
+
 def test_two_warehouses_with_the_same_rows_measure_the_same_and_others_do_not():
     table = Table(
         name="t", columns=(("n", "BIGINT"), ("w", "VARCHAR")), kinds=(),

@@ -79,7 +79,7 @@ async def held(floor: WatchedFloor, place: int) -> dict[str, set[str]]:
 def lose_a_row(floor: WatchedFloor, name: str, number: int) -> None:
     """Kill a process, take a row out of its snapshot, and let it go on from there."""
     floor.kill(name)
-    file = floor.home / "watch" / str(number) / "real" / "fund_mark.parquet"
+    file = floor.home / "watch" / str(number) / "newest" / "real" / "fund_mark.parquet"
     with duckdb.connect() as database:
         database.execute(f"CREATE TABLE kept AS SELECT * FROM '{file}' ORDER BY sequence OFFSET 1")
         database.execute(f"COPY kept TO '{file}' (FORMAT parquet)")
@@ -101,7 +101,7 @@ async def test_two_that_read_the_same_say_the_same_and_one_that_lost_a_row_is_fo
     words = f"warehouse fund_mark differs between {FIRST}, {SECOND} at stream sequence"
     assert found.data.title.startswith(words)
     floor.kill(SECOND)
-    for file in (floor.home / "watch" / "2" / "real").iterdir():
+    for file in (floor.home / "watch" / "2" / "newest" / "real").iterdir():
         file.unlink()  # what the runbook says: without its snapshot it is rebuilt from the stream
     floor.restart(SECOND)
     await floor.is_ready(SECOND)

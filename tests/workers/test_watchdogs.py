@@ -221,9 +221,9 @@ async def test_a_damaged_snapshot_is_not_believed(house):
     async with house.watched():
         await house.hold(*RAISED)
     before = await house.said()
-    folder = house.settings().watch_path
+    folder = house.settings().watch_path / "newest"
     assert warehouse.read_state(folder / "real")["position"] > 0
-    (folder / "real" / "settled_nav.parquet").write_bytes(b"no parquet")
+    (folder / "real" / "fund_mark.parquet").write_bytes(b"no parquet")
     async with house.watched() as worker:
         assert "1 findings open" in worker.conditions.get("worker").detail
     assert await house.said() == before
