@@ -27,6 +27,7 @@ from operations.events.strategies import (
     StrategyBaseline,
     StrategyBaselinePublished,
 )
+from operations.halt.drift import MINIMUM_DAYS
 from operations.simulation.order_flow import registrations
 from operations.simulation.writer import Writer
 
@@ -166,7 +167,7 @@ class Quiet:
 
     def breaks(self) -> Iterator[Event]:
         """One of them forecasts the wrong way round, by a second measure of its forecasts."""
-        for ago in range(30, 0, -1):
+        for ago in range(MINIMUM_DAYS, 0, -1):
             value = self._chance.gauss(-0.6, SPREAD)
             yield scored(self.NAMES[0], self.FUND, value, ago, "pearson")
 
