@@ -8,7 +8,7 @@ draw pictures into docs/calibration/.
 import importlib
 import re
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from time import perf_counter
 
@@ -30,12 +30,13 @@ def main() -> None:
     sys.path.append(str(TESTS))
     known = sorted(file.stem.removeprefix("calibrate_") for file in FOLDER.glob("calibrate_*.py"))
     page = _page() if sys.argv[1:] else ""
-    sections = dict(re.findall(r"^(## .+)\n((?:(?!## ).*\n?)*)", page, re.MULTILINE))
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n?)*)", page, re.MULTILINE))
     with ProcessPoolExecutor() as pool:
-        for title, text in pool.map(measured, sys.argv[1:] or known):
-            sections[f"## {title}"] = f"\n{text}\n\n"
-    page = HEAD + "".join(f"\n{title}\n{body.rstrip()}\n" for title, body in sections.items())
-    PAGE.write_text(page)
+        running = [pool.submit(measured, group) for group in sys.argv[1:] or known]
+        for done in as_completed(running):
+            sections.update([done.result()])
+            texts = (f"\n## {title}\n\n{sections[title].strip()}\n" for title in sorted(sections))
+            PAGE.write_text(HEAD + "".join(texts))
 
 
 def measured(group: str) -> tuple[str, str]:

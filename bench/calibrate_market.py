@@ -1,10 +1,10 @@
 """How often do vpin and position_anomaly cry wolf, and what do they miss?
 
 An instrument-year is 252 days of 50 buckets after 50 days of history. Where the venue signs trades
-the imbalance of a bucket is that of 25 trades of random side whose probability of being bought
-varies from bucket to bucket (a normal, t(4) or GARCH series of little weight); where bars sign them
-it is the mean of two bars, each 2 Z(x) - 1 of a draw of that null. A strategy-month is 210 orders
-after 250, log sizes from the null.
+the part of a bucket that was bought varies as that of 25 trades does, around a mean that varies
+from bucket to bucket (a normal, t(4) or GARCH series of little weight); where bars sign them the
+imbalance is the mean of two bars, each 2 Z(x) - 1 of a draw of that null. A strategy-month is 210
+orders after 250, log sizes from the null.
 """
 
 import math
@@ -22,7 +22,7 @@ from operations.watchdogs.vpin import HISTORY, VpinLimits
 TITLE = "Flow and sizes of orders"
 YEAR, DAY, VALUE = 252, 50, 50  # days, buckets of a day, buckets of a value
 MONTH_ORDERS = 210
-CHUNK, TOGETHER = 100, 100
+CHUNK, TOGETHER, TRADES = 100, 200, 25
 POWER_UNITS, SHARES = 1_000, (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75)
 FLOOR_SHARE = 0.5
 FLOOR = """Floor: where half of the volume is on one side, at least .8 are found within a day. A
@@ -45,7 +45,8 @@ def imbalances(
         drawn = NULLS[null](random, units, buckets)
         chance = np.clip(0.5 + SKEW * drawn, 0, 1)
         chance = np.where(after & (share > 0), share + (1 - share) * chance, chance)
-        return np.abs(2 * random.binomial(25, chance) / 25 - 1)
+        noise = np.sqrt(chance * (1 - chance) / TRADES) * random.standard_normal(chance.shape)
+        return np.abs(2 * np.clip(chance + noise, 0, 1) - 1)
     drawn = NULLS[null](random, units, buckets * BARS)
     # A bar with so much drift is bought to this part on average: 2 Z(d / sqrt 2) - 1 = share.
     drift = np.sqrt(2) * NormalDist().inv_cdf((1 + share) / 2)
@@ -63,7 +64,7 @@ def vpin_of(found: np.ndarray) -> np.ndarray:
 def suspects(values: np.ndarray, limits: VpinLimits) -> np.ndarray:
     """Return which values may be one-sided: all that are, and few others, shape (units, values).
 
-    The values that the histories of a hundred neighbours have in common give bounds of what each
+    The values that the histories of two hundred neighbours have in common give bounds of what each
     history says: a level needs more of them below, and their order statistics lie on the safe side.
     """
     found = np.zeros(values.shape, bool)

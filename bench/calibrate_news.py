@@ -63,7 +63,8 @@ def surprises(counts: np.ndarray, worth: float) -> list[np.ndarray]:
 def false_alarms(units: int) -> tuple[list[str], dict[str, list[tuple[float, float]]]]:
     """Return the rows of false spikes, and their rate at each tail for one story an hour."""
     rows, curves = [], {}
-    for null, busy in itertools.product((DISPERSED, *NULLS), BUSY):
+    cases = [*((DISPERSED, busy) for busy in BUSY), *((null, 1.0) for null in NULLS)]
+    for null, busy in cases:
         random = np.random.default_rng(7)
         judged = []
         for _ in range(0, units, 100):
