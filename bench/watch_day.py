@@ -1,7 +1,7 @@
 """All watchdogs over a day of a million events, after thirty days of history.
 
 A process of its own folds the events as the worker does, raw messages of the stream: the history
-in batches of 2,000, as at a start, the day in batches of 100, as when a burst comes live. The day
+in batches of 4,000, as at a start, the day in batches of 100, as when a burst comes live. The day
 holds trades and quotes of forty instruments, orders, news, values every minute,
 option sensitivities, polls and measurements; the thirty days before hold settled values, scores,
 profit and loss, orders and news of each day. Timed: how many events are folded in a second, how
@@ -73,10 +73,11 @@ from operations.events.strategies import (
     StrategyBaseline,
     StrategyBaselinePublished,
 )
+from workers.watchdogs import AT_ONCE
 
 EVENTS = 1_000_000
 HISTORY_DAYS = 30
-AT_START, LIVE = 2000, 100
+AT_START, LIVE = AT_ONCE, 100
 FUNDS, STRATEGIES, NAMES, SERVICES = 4, 16, 40, 8
 DAY = 86_400 * NANOSECONDS
 DAY_NS = parse_rfc3339("2026-11-02T00:00:00Z")
@@ -350,7 +351,7 @@ async def measure(settings: Settings) -> list[Row]:
         Row("watchdogs: of them and the history, those that a watchdog needs", first["events"],
             "events"),
         Row("watchdogs: looks", first["looks"], "looks"),
-        Row("watchdogs: folded at a start, batches of 2,000", first["start_rate"], "events/s", "",
+        Row("watchdogs: folded at a start, batches of 4,000", first["start_rate"], "events/s", "",
             None, bound),
         Row("watchdogs: folded live, batches of 100", first["live_rate"], "events/s", "",
             None, bound),

@@ -2,7 +2,7 @@
 
 Every trade of a real day of SPY (2013-10-07) as a message of the stream, written by our encoder and
 signed by the tick rule, is read, judged and folded by the worker's own fold in its batches of
-2,000: by vpin alone, and with data_fault before it, which the worker never runs without. A bucket
+4,000: by vpin alone, and with data_fault before it, which the worker never runs without. A bucket
 is 500,000 shares, a 50th of the registered volume. Messages are made before the clock starts; NATS
 is not measured. The last value must be that of the whole day at once.
 """

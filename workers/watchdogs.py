@@ -24,7 +24,7 @@ from operations.config import Settings
 from workers.runtime import WORKER, Runtime
 
 NAME = accounts.WATCHDOGS
-AT_ONCE = 2000  # messages folded before anything else gets its turn
+AT_ONCE = 4000  # messages folded before anything else gets its turn
 GATHER_SECONDS = 0.005
 LEADER = 1  # the process that writes the minutes
 

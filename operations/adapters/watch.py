@@ -90,8 +90,8 @@ class Watch:
     def take(self, deliveries: Sequence[Delivery], *, live: bool = False) -> None:
         """Fold messages in the order of the stream; what can never be read is counted."""
         begin, alone = 0, (*ALONE, MINUTE) if live else ALONE
-        for place, (subject, *_) in enumerate(deliveries):
-            if subject.startswith(alone):
+        for place, delivery in enumerate(deliveries):
+            if delivery[0].startswith(alone):
                 self._take(deliveries[begin:place], live=live)
                 self._take(deliveries[place : place + 1], live=live)
                 begin = place + 1
@@ -131,10 +131,16 @@ class Watch:
 
     def _of(self, wanted: frozenset[str], events: Sequence[Stored], printed: Trades) -> Batch:
         """Return what is of some environments, and of no fund that others watch."""
-        about = list(zip(printed.environment, printed.fund_id, strict=True))
-        ours = {each for each in set(about) if each[0] in wanted and self._is_ours(each[1])}
-        if ours != set(about):
-            printed = printed.where([place for place, each in enumerate(about) if each in ours])
+        about = set(printed.environment), set(printed.fund_id)
+        if not (about[0] <= wanted and all(map(self._is_ours, about[1]))):
+            each = zip(printed.environment, printed.fund_id, strict=True)
+            printed = printed.where(
+                [
+                    place
+                    for place, (environment, fund_id) in enumerate(each)
+                    if environment in wanted and self._is_ours(fund_id)
+                ]
+            )
         own = [
             stored
             for stored in events

@@ -199,19 +199,19 @@ def _read(payloads: Sequence[bytes]) -> _Block:
 
 def _together(payloads: Sequence[bytes]) -> _Block | None:
     """Read payloads that are all as `encode` writes them; None when one is not."""
-    lines = b"\n".join(payloads) + b"\n"
-    if max(map(len, payloads)) > MAX_BYTES or lines.count(b"\n") != len(payloads):
+    if max(map(len, payloads)) > MAX_BYTES:
         return None
+    lines = b"\n".join(payloads) + b"\n"
     try:
         events: list[Any] = _decode(lines)
-        if _encode(events) != lines:
-            return None
+        if len(events) != len(payloads) or _encode(events) != lines:
+            return None  # with as many lines as payloads, no payload holds a line break
     except (ValueError, RecursionError):
         return None
     data = [event.data for event in events]
     texts = (
         ("event_id", [event.event_id for event in events]),
-        ("currency", [each.currency for each in data]),
+        ("currency", list({each.currency for each in data})),
         ("decimal", [each.price for each in data]),
         ("decimal", [each.size for each in data]),
     )

@@ -25,7 +25,7 @@ from operations.watchdogs.arrivals import BEHIND_NS, Fault, Screen, Unchanged, V
 
 MINUTE_NS, HOUR_NS = 60 * NANOSECONDS, 3600 * NANOSECONDS
 FOR_EVER_NS = 1 << 62
-FIRST_ROW, EACH_ROW = 10, 1_000  # messages after which a feed that is well is shown
+FIRST_ROW, EACH_ROW = 10, 10_000  # messages after which a feed that is well is shown
 
 
 class Kind(Struct, frozen=True):

@@ -103,19 +103,16 @@ WITH value AS (
     SELECT look.look, b.*
     FROM look JOIN vpin_bucket b ON b.symbol = look.unit AND b.sequence = look.sequence
     QUALIFY row_number() OVER (PARTITION BY look.look ORDER BY b.place DESC) = 1
-), history AS (
-    SELECT v.look, min(h.sequence) AS first_sequence, count(h.vpin) AS before,
-           count(h.vpin) FILTER (h.vpin < v.vpin) AS below,
-           quantile_disc(h.vpin, 0.5) AS median, quantile_disc(h.vpin, 0.99) AS upper
-    FROM value v JOIN vpin_bucket h ON h.symbol = v.symbol AND h.series = v.series
-        AND h.place < v.place AND h.place >= v.place - {HISTORY}
-    GROUP BY v.look
 )
 SELECT v.look, v.symbol AS unit, NULL::VARCHAR AS fund_id, NULL::VARCHAR AS strategy_id,
-       v.sequence, h.first_sequence, v.sequence AS last_sequence, v.signed, v.vpin,
-       coalesce(h.before, 0) AS before, coalesce(h.below, 0) AS below, h.median, h.upper,
+       v.sequence, min(h.sequence) AS first_sequence, v.sequence AS last_sequence, v.signed, v.vpin,
+       count(h.vpin) AS before, count(h.vpin) FILTER (h.vpin < v.vpin) AS below,
+       quantile_disc(h.vpin, [0.5, 0.99])[1] AS median,
+       quantile_disc(h.vpin, [0.5, 0.99])[2] AS upper,
        v.bucket_volume, v.left_out, v.left_out_volume
-FROM value v LEFT JOIN history h USING (look)
+FROM value v LEFT JOIN vpin_bucket h ON h.symbol = v.symbol AND h.series = v.series
+    AND h.place < v.place AND h.place >= v.place - {HISTORY}
+GROUP BY ALL
 ORDER BY v.look
 """  # noqa: S608
 

@@ -13,7 +13,7 @@ from operations.checks import Verdict
 from operations.clock import now_ns
 from operations.events.base import encode
 from operations.watchdogs import ALL, portfolio_vol_dd
-from operations.watchdogs.conditions import CONDITIONS
+from operations.watchdogs.conditions import CONDITIONS, EACH_ROW
 from operations.watchdogs.feeds import NAME, WATCHDOG, Condition, FeedLimits, canary, faults
 
 pytestmark = pytest.mark.unit
@@ -243,10 +243,10 @@ def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
 
 def test_a_feed_that_is_well_makes_few_rows():
     tape = Tape(step_ns=MS)
-    good(tape, 3000, 1)
+    good(tape, EACH_ROW + 1, 1)
     one = engine(WATCHDOG)
     run(one, tape.events)
-    assert one.warehouse.measure(CONDITIONS)[0] == 4
+    assert one.warehouse.measure(CONDITIONS)[0] == 2  # the tenth and the last but one
 
 
 def test_whoever_depends_on_a_feed_at_fault_is_unknown_by_its_path():
