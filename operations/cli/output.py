@@ -8,6 +8,7 @@ import asyncio
 import io
 import json
 import os
+import select
 import sys
 import textwrap
 import traceback
@@ -48,6 +49,26 @@ WRAPPING: Any = {"break_long_words": False, "break_on_hyphens": False}
 NAME_WIDTH = 16  # leaves room for 64 hexadecimal digits on a terminal of 80 columns
 
 
+def _reader_is_gone() -> bool:
+    """Whether whoever read the output has had enough, as `head` has; then nothing more is said."""
+    output = sys.stdout.fileno()
+    pipe = select.poll()
+    pipe.register(output, 0)
+    if not any(events & select.POLLERR for _, events in pipe.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return True
+
+
+def _cannot(error: OperationsError) -> int:
+    """Say what could not be done, and return the exit code."""
+    if isinstance(error.__cause__, BrokenPipeError) and _reader_is_gone():
+        return PROVEN
+    hint = "; what is down says mts status" if isinstance(error, Retryable) else ""
+    complain("?", f"{error}{hint}", "yellow")
+    return CANNOT
+
+
 def run(work: Coroutine[Any, Any, int]) -> int:
     """Do the work of a command and return its exit code.
 
@@ -60,8 +81,8 @@ def run(work: Coroutine[Any, Any, int]) -> int:
     try:
         code = asyncio.run(work)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _reader_is_gone()
         return PROVEN
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -69,9 +90,7 @@ def run(work: Coroutine[Any, Any, int]) -> int:
         complain("✗", str(error), "red")
         return TAMPERED
     except OperationsError as error:
-        hint = "; what is down says mts status" if isinstance(error, Retryable) else ""
-        complain("?", f"{error}{hint}", "yellow")
-        return CANNOT
+        return _cannot(error)
     except Exception:  # noqa: BLE001 (a mistake of ours must not look like tampering)
         traceback.print_exc()
         return CANNOT

@@ -1,5 +1,6 @@
 """Try a watchdog on a recording: `mts watch backtest`."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def backtest(
     labels
         JSON: for each unit, windows in which something was wrong, as pairs of times.
     chart
-        Where to write a picture (SVG).
+        Where to write the picture (SVG); beside the recording if not given.
     output
         How the result is printed.
     """
@@ -88,8 +89,9 @@ def _try(check: str, from_: Path, labels: Path | None, chart: Path | None, outpu
             known[check], feeds.WATCHDOG, from_, lambda line: bar(line, recording.lines)
         )
     result = summary(found, labelled if labels else None)
-    if chart:
-        _write(chart, watch_chart.chart(found, labelled))
+    chart = chart or from_.with_name(f"{from_.name}.{check}.svg")
+    _write(chart, watch_chart.chart(found, labelled))
+    print(f"chart: {chart}", file=sys.stderr)
     if output == "table":
         _show(result)
     else:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 
 import pytest
 from commands import assert_harmless
@@ -126,3 +128,29 @@ def test_no_bar_is_drawn_where_nobody_looks(capsys, monkeypatch):
         bar(1, 10)
         bar(10, 10)
     assert capsys.readouterr().err.strip() == ""
+
+
+@pytest.mark.parametrize(("shown", "code", "words"), [(10**6, 0, ""), (0, 2, "NATS failed")])
+def test_a_reader_that_has_had_enough_is_no_failure_of_a_server(shown, code, words):
+    """A connection makes every broken pipe a failure of its server; that of the output is none."""
+    program = f"""
+import sys
+from operations.cli import output
+from operations.errors import Retryable
+async def work():
+    try:
+        print("x" * {shown})
+        raise BrokenPipeError("of the server")
+    except BrokenPipeError as error:
+        raise Retryable("NATS failed: Broken pipe") from error
+sys.exit(output.run(work()))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        if shown:
+            process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(30) == code
+    assert words in said
+    assert bool(words) == bool(said)

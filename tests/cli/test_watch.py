@@ -73,7 +73,11 @@ def test_it_says_when_it_would_have_fired_and_draws_it(tmp_path, file):
     picture = ET.fromstring(chart.read_text())
     words = {each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")}
     assert {"bad", "good", "limit", "raised (top)"} <= words
-    assert run(tmp_path, *arguments).stdout == done.stdout
+    again = run(tmp_path, *arguments)
+    assert (again.returncode, again.stdout) == (0, done.stdout), again.stderr
+    beside = file.with_name(f"{file.name}.drift_monitor.svg")
+    assert beside.read_text() == chart.read_text()
+    assert f"chart: {beside}" in again.stderr
 
 
 def test_labels_give_recall_and_false_positives_with_intervals(tmp_path, file):
