@@ -98,7 +98,8 @@ def every_step() -> set[str]:
     reasons = {"drop": "risk", "end": "halt"}  # a restart, and a cancel-all
     lines = {f"{each} {reasons.get(each, '')}".strip() for each in lines}
     fields = set(Memory.__struct_fields__) - {"done"}
-    remembered = {f"remember {each}" for each in fields | set(get_args(Deed))}
+    deeds = set(get_args(Deed)) - {"REFUSED"}  # a flatten that went void: test_oms_pitfalls
+    remembered = {f"remember {each}" for each in fields | deeds}
     return {f"{side} {each}" for side in ("before", "after") for each in lines | remembered}
 
 

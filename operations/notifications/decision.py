@@ -25,7 +25,8 @@ Reason = Literal[
     "told_already", "about_itself", "not_routed", "below_severity", "observing", "exercise",
     "before_first_start", "ends_unwanted",
     # not told yet
-    "silenced", "maintenance", "outside_session", "explained", "awaits_halt", "too_many",
+    "silenced", "looked_after", "maintenance", "outside_session", "explained", "awaits_halt",
+    "too_many",
 ]  # fmt: skip
 
 
@@ -93,6 +94,12 @@ def _silenced(view: View, episode: Episode) -> Reason | None:
     return "silenced" if any(each.covers(episode, view.now_ns) for each in silences) else None
 
 
+def _looked_after(view: View, episode: Episode) -> Reason | None:
+    """What somebody has acknowledged before a pager could be told rings no pager."""
+    quiet = view.channel.pages and episode.kind != HALT
+    return "looked_after" if quiet and episode.is_acknowledged else None
+
+
 def _maintenance(view: View, episode: Episode) -> Reason | None:
     if episode.severity == "critical":
         return None
@@ -135,6 +142,7 @@ STAGES: tuple[Stage, ...] = (
     _never_pages,
     _before_first_start,
     _silenced,
+    _looked_after,
     _maintenance,
     _outside_session,
     _explained,

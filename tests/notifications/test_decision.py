@@ -308,4 +308,4 @@ def test_a_channel_that_takes_nothing_is_not_told_so_by_itself():
 def test_every_stage_answers_with_a_reason_that_has_a_name():
     reasons = get_args(Reason)
     assert len(set(reasons)) == len(reasons)
-    assert len(STAGES) == 10
+    assert len(STAGES) == 11

@@ -41,6 +41,14 @@ def test_a_digest_rings_again_only_while_something_critical_in_it_has_nobody():
     assert [each[:2] for each in office.pass_(15 * MINUTE)] == [("telegram", "page_again")]
 
 
+def test_what_was_acknowledged_while_it_was_silenced_rings_no_pager_afterwards():
+    office = Office(with_rules(channels=(PAGER, CHAT)))
+    office.hear(silence(60, check="vpin"), finding(severity="warning"), acknowledgement())
+    assert [each[0] for each in office.pass_(MINUTE)] == ["slack"]
+    office.hear(updated(severity="critical"))
+    assert "pagerduty" in [each.thread.channel for each in office.sent]
+
+
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(["raise", "update", "clear", "ack", "halt", "lift", "pass", "silence"]),
