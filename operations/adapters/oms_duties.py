@@ -97,6 +97,7 @@ class Duties:
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: dict[str, None] = {}
         self._acknowledged: dict[str, None] = {}  # stored, and not in the memory yet
+        self._owed: set[str] = set()  # obeyed again, and perhaps never said to block
         self._said: set[tuple[str, Once]] = set()  # on their way to the stream or the memory
         self._next_refusal_ns = 0
 
@@ -107,7 +108,8 @@ class Duties:
         halt_id = event.data.halt_id
         before = self._gate.halts.active.get(halt_id)
         episode = self._gate.request(fact)
-        if episode is None or (before is not None and before.mode == episode.mode):
+        known = before is not None and episode is not None and before.mode == episode.mode
+        if episode is None or (known and halt_id not in self._owed):
             return episode
         self.block(episode, event, via, received_ns)
         if fact.sequence is None and via != "file":  # that one has a place of its own
@@ -117,6 +119,7 @@ class Duties:
     def block(self, episode: Episode, event: HaltRequested, via: Via, received_ns: int) -> None:
         """Prove that a halt blocks, acknowledge it, and begin with the cancels that it asks for."""
         halt_id = episode.halt_id
+        self._owed.discard(halt_id)
         denied = self._probe(episode.scope)
         denied_ns, to_block_ns = now_ns(), monotonic_ns() - received_ns
         self.voice.say(halt_id, "RECEIVED", via, event)
@@ -152,7 +155,16 @@ class Duties:
     def restore(self) -> None:
         """Obey again, before anything is read, the halts that the stream may lack."""
         for heard in self._memory.now.heard:
-            self._gate.request(Fact(request_again(heard), None, now_ns(), ""))
+            self.obey_again(request_again(heard))
+
+    def obey_again(self, event: HaltRequested) -> None:
+        """Take a halt that the memory holds; that it blocks is said when it is heard again.
+
+        Unless it was said before: whoever died in between has told nobody.
+        """
+        self._gate.request(Fact(event, None, now_ns(), ""))
+        if event.data.halt_id not in self._memory.now.blocking:
+            self._owed.add(event.data.halt_id)
 
     def refuse(self, event: HaltRequested, via: Via, reason: str) -> None:
         """Say once for each halt that it is not obeyed, and why; not more often than anybody reads.

@@ -61,7 +61,7 @@ class FileHalts:
     def restore(self) -> None:
         """Obey again, after a start, what the file began and nobody has lifted."""
         if self._file is not None and not self._file.lifted:
-            self._gate.request(Fact(self._request(self._file), None, now_ns(), ""))
+            self._duties.obey_again(self._request(self._file))
             self._tell(self._file)
 
     def turn(self) -> None:

@@ -14,8 +14,10 @@ from operations.adapters.oms_file import FileHalts
 from operations.adapters.oms_link import Outbox
 from operations.adapters.oms_memory import MemoryFile
 from operations.adapters.steps import Step, onward
-from operations.clock import monotonic_ns
-from operations.halt.state import Episode
+from operations.clock import monotonic_ns, now_ns
+from operations.events import subjects
+from operations.events.halts import HaltAcknowledged
+from operations.halt.state import Episode, Fact
 from operations.halt.verdicts import own_scope
 from operations.signing.keys import new_key
 from operations.signing.message import Signer
@@ -52,6 +54,12 @@ class Trial:
     def findings(self) -> int:
         waiting = self.outbox._waiting.values()
         return sum(each.subject.startswith("mts.v1.operations.finding.") for each in waiting)
+
+    @property
+    def acknowledged(self) -> list[str]:
+        waiting = self.outbox._waiting.values()
+        events = [subjects.decode(each.subject, each.payload) for each in waiting]
+        return [each.data.phase for each in events if isinstance(each, HaltAcknowledged)]
 
     async def turn_until(self, holds: Callable[[], bool]) -> None:
         def turned() -> bool:
@@ -115,4 +123,21 @@ async def test_after_a_restart_a_file_is_the_halt_that_it_was_until_it_is_lifted
     again.files.saw(None)
     await again.turn_until(lambda: again.memory.now.file is None)
     assert again.halts == []
+    await again.duties.close()
+
+
+async def test_who_died_before_it_said_that_a_file_blocks_says_so_when_the_halt_comes_back(
+    tmp_path,
+):
+    first = Trial(tmp_path)
+    first.files.saw("smoke in the room")
+    await first.turn_until(lambda: first.findings == 1)
+    await first.duties.close()  # and nothing left the outbox
+    again = Trial(tmp_path)
+    again.files.restore()
+    assert again.acknowledged == []
+    request = again.files._request(again.memory.now.file)
+    for sequence in (7, 8):  # once, however often it is read
+        again.duties.obey(Fact(request, sequence, now_ns(), ""), "stream", monotonic_ns())
+        assert again.acknowledged == ["RECEIVED", "BLOCKING"]
     await again.duties.close()
