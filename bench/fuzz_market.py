@@ -8,7 +8,7 @@ import random
 import sys
 from decimal import Decimal
 
-from operations.clock import parse_rfc3339
+from operations.clock import near_ns
 from operations.errors import Rejected
 from operations.events import subjects, trades
 from operations.events.base import encode
@@ -63,17 +63,13 @@ def agree(payloads: list[bytes]) -> bool:
     sides = {"buy": 1, "sell": -1, None: 0}
     return odd == len(payloads) - len(strict) and _columns(found) == [
         (
-            place, _near(event.timestamp), _near(event.data.venue_time), float(event.data.price),
-            float(event.data.size), sides[event.data.aggressor], event.data.symbol,
-            event.data.venue, event.data.trade_id, event.environment, event.fund_id,
-            payloads[place],
+            place, near_ns(event.timestamp), near_ns(event.data.venue_time),
+            float(event.data.price), float(event.data.size), sides[event.data.aggressor],
+            event.data.symbol, event.data.venue, event.data.trade_id, event.environment,
+            event.fund_id, payloads[place],
         )
         for place, event in strict
     ]  # fmt: skip
-
-
-def _near(text: str) -> int:
-    return max(-trades.MOST_NS, min(parse_rfc3339(text), trades.MOST_NS))
 
 
 def _columns(found: trades.Trades) -> list[tuple]:

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
 
 from floor import Floor  # noqa: E402
-from killing import is_told_and_does_it, start, started_again  # noqa: E402
+from killing import OMS, is_told_and_does_it, start  # noqa: E402
 from support import NatsHandle, make_home, remove_home, settings_for  # noqa: E402
 
 
@@ -25,7 +25,7 @@ async def run(nats: NatsHandle, rounds: int, times: int, chance: float) -> list[
     try:
         await floor.register()
         kills = start(floor, times, chance)
-        async with started_again(floor):
+        async with floor.revived(OMS):
             for number in range(1, rounds + 1):
                 halts += len(await is_told_and_does_it(floor))
                 print(f"round {number}: {len(kills.read_text().splitlines())} kills", flush=True)

@@ -287,7 +287,9 @@ def fold(home: str, file: str) -> dict[str, Any]:
         seconds[size] += time.perf_counter() - at
         events[size] += len(batch)
     watch.waiting.clear()  # in a fleet they have come back by now
-    watch.save(folder)
+    write = watch.freeze(folder)
+    assert write is not None
+    write()
     return {
         "events": sum(events.values()), "looks": watch.engine.looks,
         "start_rate": events[AT_START] / seconds[AT_START],

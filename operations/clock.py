@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 NANOSECONDS = 1_000_000_000
+MOST_NS = 1 << 62  # from 1970: 1823 to 2116, which a column of 64 bits holds with room to spare
 
 
 def now_ns() -> int:
@@ -46,6 +47,15 @@ def parse_rfc3339(text: str) -> int:
     if dot and not 1 <= digits <= 9:
         raise ValueError(f"{text!r} is not an RFC 3339 time with 1 to 9 fractional digits")
     return _whole_ns(whole + rest[digits:]) + int(rest[:digits].ljust(9, "0") or 0)
+
+
+def near_ns(text: str) -> int:
+    """Read a time as `parse_rfc3339` does, for columns of 64 bits.
+
+    What is further from 1970 than MOST_NS stands as that: no time of a market is, and what says so
+    is as wrong as before.
+    """
+    return max(-MOST_NS, min(parse_rfc3339(text), MOST_NS))
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,8 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,28 @@ class Floor:
     def resume(self, name: str) -> None:
         """SIGCONT."""
         self.processes[name].send_signal(signal.SIGCONT)
+
+    @asynccontextmanager
+    async def revived(self, *names: str) -> AsyncIterator[None]:
+        """Start workers again whenever they have killed themselves."""
+
+        async def watch() -> None:
+            while True:
+                for name in names:
+                    code = self.processes[name].poll()
+                    assert code in (None, -signal.SIGKILL), self.log(name)[-2000:]
+                    if code is not None:
+                        self.restart(name)
+                await asyncio.sleep(0.02)  # how often it is looked at
+
+        watching = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+            if not watching.cancelled():
+                watching.result()
 
     def log(self, name: str) -> str:
         """Return what a process wrote."""

@@ -1,9 +1,5 @@
 """An order system that kills itself at its own steps, and what it has to get done meanwhile."""
 
-import asyncio
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import get_args
@@ -39,28 +35,6 @@ def start(floor: Floor, times: int, chance: float) -> Path:
     floor.start_halt()
     floor.start_oms(OMS, *program, MTS_PAPER_STEP_MS="20")
     return kills
-
-
-@asynccontextmanager
-async def started_again(floor: Floor) -> AsyncIterator[None]:
-    """Start the order system again whenever it has killed itself."""
-
-    async def watch() -> None:
-        while True:
-            code = floor.processes[OMS].poll()
-            assert code in (None, -signal.SIGKILL), floor.log(OMS)[-2000:]
-            if code is not None:
-                floor.restart(OMS)
-            await asyncio.sleep(0.02)  # how often it is looked at
-
-    watching = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        watching.cancel()
-        await asyncio.wait([watching])
-        if not watching.cancelled():
-            watching.result()
 
 
 async def is_told_and_does_it(floor: Floor) -> set[str]:

@@ -265,7 +265,7 @@ def test_from_a_snapshot_the_episode_of_another_rule_goes_on(stream, tmp_path):
     (raised, _) = told_by_another_release(stream, BREACH)
     stream.start()
     stream.read()
-    assert stream.watch.save(tmp_path)
+    stream.watch.freeze(tmp_path)()
     stream.start(tmp_path)
     stream.put(of_another_rule(minute_reached(stream)), "service-watchdogs")
     publish(stream, OVER, start=len(list(history(BREACH))))

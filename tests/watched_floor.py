@@ -5,8 +5,7 @@ import http.client
 import re
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,28 +88,6 @@ class WatchedFloor(Floor):
         process = self.processes[name]
         await eventually(lambda: process.poll() is not None, SECONDS, f"{name} dies")
         assert process.returncode == -signal.SIGKILL, self.log(name)[-2000:]
-
-    @asynccontextmanager
-    async def revived(self, *names: str) -> AsyncIterator[None]:
-        """Start workers again whenever they have killed themselves."""
-
-        async def watch() -> None:
-            while True:
-                for name in names:
-                    code = self.processes[name].poll()
-                    assert code in (None, -signal.SIGKILL), self.log(name)[-2000:]
-                    if code is not None:
-                        self.restart(name)
-                await asyncio.sleep(0.02)  # how often it is looked at
-
-        watching = asyncio.create_task(watch())
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.wait([watching])
-            if not watching.cancelled():
-                watching.result()
 
     async def publish(self, *events: Event) -> int:
         """Publish what trading services say; returns the place of the last event."""

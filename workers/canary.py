@@ -99,9 +99,9 @@ class Known:
     @property
     def detail(self) -> str:
         """How it is, in a line."""
-        last = rfc3339(self.last_ns)[:16] + "Z" if self.last_ns else "never"
+        last = f"last passed {rfc3339(self.last_ns)[:16]}Z" if self.last_ns else "not tried yet"
         quiet = f"; silent: {', '.join(sorted(self.silent))}" if self.silent else ""
-        return f"canaries last passed {last}{quiet}"
+        return f"canaries {last}{quiet}"
 
     def due(self, known: Sequence[Watchdog], at_ns: int, tried_ns: int) -> list[Watchdog]:
         """Return whom to try now: a day after it last passed, an hour after it was silent."""

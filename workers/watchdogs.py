@@ -7,7 +7,7 @@ also writes the minutes into the stream by which silence is judged.
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -21,6 +21,7 @@ from operations.adapters.watch_board import Board
 from operations.audit.chain import Delivery
 from operations.clock import NANOSECONDS, monotonic_ns, now_ns
 from operations.config import Settings
+from operations.errors import Rejected
 from workers.runtime import WORKER, Runtime
 
 NAME = accounts.WATCHDOGS
@@ -59,8 +60,9 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
                 if ready and minutes is not None:
                     await minutes.tick(watch.minute)
                 await board.show(ready=ready)
-                good = ready and not watch.engine.problems
-                runtime.condition(WORKER, ok=good, detail=_detail(watch, ready=ready))
+                good = ready and not (watch.engine.problems or kept.problem)
+                detail = kept.problem or _detail(watch, ready=ready)
+                runtime.condition(WORKER, ok=good, detail=detail)
         finally:
             kept.save_now(settings, watch)
 
@@ -119,6 +121,7 @@ class Kept:
         self._watch: Watch | None = None
         self._stream_created_ns = 0
         self._saved_ns = monotonic_ns()
+        self.problem = ""  # of the last snapshot
         self._threads = ThreadPoolExecutor(1, "snapshot")
         self._saving: Future[None] | None = None
         self._seconds = Histogram(
@@ -175,15 +178,12 @@ class Kept:
     def save(self, settings: Settings, watch: Watch) -> None:
         """Begin a snapshot when its time has come and nothing waits to be said.
 
-        A thread writes it: that takes about a second, and events do not wait. Raises what went
-        wrong with the last one.
+        A thread writes it: that takes about a second, and events do not wait.
         """
-        if self._saving is not None:
-            if not self._saving.done():
-                return
-            self._saving.result()
+        if self._saving is not None and self._saving.done():
+            self._end(self._saving)
         wait_ns = settings.watch.snapshot_seconds * NANOSECONDS
-        if monotonic_ns() - self._saved_ns < wait_ns:
+        if self._saving is not None or monotonic_ns() - self._saved_ns < wait_ns:
             return
         if (write := watch.freeze(settings.watch_path)) is not None:
             self._saving = self._threads.submit(write)
@@ -192,5 +192,15 @@ class Kept:
     def save_now(self, settings: Settings, watch: Watch) -> None:
         """Save a snapshot before the process ends, unless something waits to be said."""
         if self._saving is not None:
-            wait([self._saving])
-        watch.save(settings.watch_path)
+            self._end(self._saving)
+        if (write := watch.freeze(settings.watch_path)) is not None:
+            self._end(self._threads.submit(write))
+
+    def _end(self, saving: Future[None]) -> None:
+        """Wait until a snapshot is written; what went wrong costs only a longer start."""
+        try:
+            saving.result()
+            self.problem = ""
+        except Rejected as error:
+            self.problem = str(error)
+        self._saving = None

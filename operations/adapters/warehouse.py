@@ -46,7 +46,10 @@ class Found(NamedTuple):
 
 
 class Warehouse:
-    """The tables of some watchdogs. Not for several threads."""
+    """The tables of some watchdogs. Not for several threads.
+
+    `problems` says of which table a row did not fit, and why: such a row is left out, and no other.
+    """
 
     def __init__(self, tables: Iterable[Table], memory_mb: int = MEMORY_MB) -> None:
         self._tables = {table.name: table for table in tables}  # one that many use stands once
@@ -56,6 +59,7 @@ class Warehouse:
         for table in self._tables.values():
             columns = ", ".join(f"{name} {kind}" for name, kind in _columns(table))
             self._database.execute(f"CREATE TABLE {table.name} ({columns})")
+        self.problems: dict[str, str] = {}
         self._new: dict[str, list[Row]] = {name: [] for name in self._tables}  # not in DuckDB yet
 
     def close(self) -> None:
@@ -66,7 +70,7 @@ class Warehouse:
         """Add rows, each with a value for every column of the table; None is NULL.
 
         They wait until somebody asks, or are many: each insertion costs as much as 500 rows.
-        Raises Rejected when a row does not fit.
+        Raises Rejected when a row has another number of values.
         """
         columns = _columns(table)
         if any(len(row) != len(columns) for row in rows):
@@ -74,32 +78,41 @@ class Warehouse:
         new = self._new[table.name]
         new += rows
         if len(new) >= WAITING_ROWS:
-            self.flush(table)
+            self._flush(table)
 
-    def flush(self, table: Table) -> None:
-        """Put the rows that wait into the table. Raises Rejected when one does not fit."""
+    def _flush(self, table: Table) -> None:
+        """Put the rows that wait into the table."""
         rows, self._new[table.name] = self._new[table.name], []
-        if not rows:
-            return
+        if rows and (problem := self._put(table, rows)):
+            self.problems[table.name] = f"a row does not fit: {problem}"
+
+    def _put(self, table: Table, rows: Sequence[Row]) -> str:
+        """Put rows into a table; say what is wrong with the last one that does not fit."""
         values = zip(*rows, strict=True)
-        block = {
-            name: _array(kind, column)
-            for (name, kind), column in zip(_columns(table), values, strict=True)
-        }
-        self._database.register("block", block)
         try:
-            self._database.execute(f"INSERT INTO {table.name} SELECT * FROM block")  # noqa: S608
-        except duckdb.Error as error:
-            raise Rejected(f"rows do not fit into {table.name}: {error}") from error
+            block = {
+                name: _array(kind, column)
+                for (name, kind), column in zip(_columns(table), values, strict=True)
+            }
+            self._database.register("block", block)
+            self._database.execute(f"INSERT INTO {table.name} SELECT * FROM block")  # noqa: S608 (our own names)
+        except (duckdb.Error, ArithmeticError, TypeError, ValueError) as error:
+            if len(rows) == 1:
+                return f"{error} in {str(rows[0])[:200]}"
+            half = len(rows) // 2
+            first, second = self._put(table, rows[:half]), self._put(table, rows[half:])
+            return second or first
         finally:
             self._database.unregister("block")
+        return ""
 
     def ask(self, watchdog: Watchdog, looks: Sequence[Look]) -> list[Found]:
         """Return what each look may see, by look and unit; units without rows are left out.
 
-        The tables of the watchdog must have been flushed. Raises Rejected when the query fails or
-        does not yield the fields of the watchdog's row.
+        Raises Rejected when the query fails or does not yield the fields of the watchdog's row.
         """
+        for table in watchdog.tables:
+            self._flush(table)
         block = {
             "look": np.arange(len(looks)),
             "sequence": np.array([look.sequence for look in looks], np.int64),
@@ -124,13 +137,11 @@ class Warehouse:
     def trim(self, now_ns: int) -> None:
         """Remove rows of days that are older than their table keeps, by the time of the stream.
 
-        And rows beyond those that it keeps of each unit.
-
-        A checkpoint then gives back what they took and packs the rest: 46 MB of a million rows of
-        which every second one went became 4, in 0.3 s.
+        And rows beyond those that it keeps of each unit. A checkpoint then gives back what they
+        took and packs the rest: 46 MB of a million rows, half of them gone, became 4, in 0.3 s.
         """
         for table in self._tables.values():
-            self.flush(table)
+            self._flush(table)
             oldest = (now_ns // DAY_NS - table.keep_days) * DAY_NS
             self._database.execute(f"DELETE FROM {table.name} WHERE at_ns < ?", [oldest])  # noqa: S608
             if table.keep_of_each is not None:
@@ -139,7 +150,7 @@ class Warehouse:
                     DELETE FROM {table.name} WHERE rowid IN (
                         SELECT rowid FROM {table.name} QUALIFY {most} < row_number() OVER (
                             PARTITION BY {column} ORDER BY sequence DESC))
-                """)  # noqa: S608
+                """)  # noqa: S608 (our own names)
         self._database.execute("CHECKPOINT")
 
     @property
@@ -149,12 +160,12 @@ class Warehouse:
 
     def measure(self, table: Table) -> tuple[int, str]:
         """Return the number of rows of a table, and the SHA-256 over those of its rows, sorted."""
-        self.flush(table)
+        self._flush(table)
         texts = ", ".join(f"coalesce({name}::VARCHAR, '')" for name, _ in _columns(table))
         statement = f"""
             WITH row AS (SELECT sha256(concat_ws(chr(31), {texts})) AS hash FROM {table.name})
             SELECT count(*), sha256(coalesce(string_agg(hash, '' ORDER BY hash), '')) FROM row
-        """  # noqa: S608
+        """  # noqa: S608 (our own names)
         count, digest = self._database.execute(statement).fetchall()[0]
         return int(count), str(digest)
 
@@ -165,11 +176,11 @@ class Warehouse:
     def freeze(self, state: Mapping[str, Any]) -> "Frozen":
         """Return what can be written while this goes on: all rows so far, and a state."""
         for table in self._tables.values():
-            self.flush(table)
+            self._flush(table)
         reader = self._database.cursor()
         reader.execute("BEGIN TRANSACTION")
-        for name in self._tables:  # the transaction sees what there is at its first statement
-            reader.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchall()  # noqa: S608
+        # The transaction sees what there is when it first reads.
+        reader.table(next(iter(self._tables))).limit(1).fetchall()
         return Frozen(reader, tuple(self._tables), json.dumps(state))
 
     def load(self, folder: Path) -> None:
@@ -190,15 +201,22 @@ class Frozen:
         self._reader, self._names, self._state = reader, names, state
 
     def write(self, folder: Path) -> None:
-        """Write all of it into a folder, in place of what is there, and let the rows go."""
-        shutil.rmtree(folder, ignore_errors=True)
-        private_folder(folder)
-        for name in self._names:
-            self._reader.execute(f"COPY {name} TO '{folder / name}.parquet' (FORMAT parquet)")
-        self._reader.close()
-        (folder / STATE_FILE).write_text(self._state)
-        for file in (*folder.iterdir(), folder, folder.parent):
-            sync(file)
+        """Write all of it into a folder, in place of what is there, and let the rows go.
+
+        Raises Rejected when it cannot be written.
+        """
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            private_folder(folder)
+            for name in self._names:
+                self._reader.execute(f"COPY {name} TO '{folder / name}.parquet' (FORMAT parquet)")
+            (folder / STATE_FILE).write_text(self._state)
+            for file in (*folder.iterdir(), folder, folder.parent):
+                sync(file)
+        except (OSError, duckdb.Error) as error:
+            raise Rejected(f"the snapshot cannot be written to {folder}: {error}") from error
+        finally:
+            self._reader.close()
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:

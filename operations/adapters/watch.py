@@ -201,13 +201,6 @@ class Watch:
         """Look whether there is a newer roster."""
         self._judge.watch.refresh()
 
-    def save(self, folder: Path) -> bool:
-        """Save what was folded, unless something waits to be said; returns whether it was."""
-        write = self.freeze(folder)
-        if write is not None:
-            write()
-        return write is not None
-
     def freeze(self, folder: Path) -> Callable[[], None] | None:
         """Return what saves all that was folded so far, in another thread while this goes on.
 

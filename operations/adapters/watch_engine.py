@@ -96,7 +96,7 @@ class Engine:
         self.watchdogs = tuple(watchdogs)
         self.warehouse = warehouse
         self.standings: dict[tuple[str, str], Standing] = {}
-        self.problems: dict[str, str] = {}
+        self.problems = warehouse.problems  # by table, and by watchdog
         self.looks = 0
         self.reached = 0
         self._layers, self._timed = layers, timed
@@ -123,8 +123,8 @@ class Engine:
                 looks = self._due(watchdog, batch, made)
                 began_ns = monotonic_ns()
                 said += self._look(watchdog, looks)
-            except Rejected as error:
-                self.problems[watchdog.name] = str(error)
+            except Exception as error:  # noqa: BLE001 (a mistake in one watchdog ends no other)
+                self.problems[watchdog.name] = _words(error)
             else:
                 if looks:
                     self._timed(watchdog.name, monotonic_ns() - began_ns)
@@ -179,15 +179,13 @@ class Engine:
         made: dict[str, Sequence[Row]] = {}
         for name, (table, fold) in self._folds.items():
             own = batch.of(table.kinds)
-            rows = made[name] = fold.take(own) if own else []
-            self._reporting(name, self.warehouse.insert, table, rows)
+            made[name] = []
+            try:
+                made[name] = fold.take(own) if own else []
+                self.warehouse.insert(table, made[name])
+            except Exception as error:  # noqa: BLE001 (nor does a mistake in one of its tables)
+                self.problems[name] = _words(error)
         return made
-
-    def _reporting(self, name: str, do: Callable[..., None], *arguments: object) -> None:
-        try:
-            do(*arguments)
-        except Rejected as error:
-            self.problems[name] = str(error)
 
     def _due(
         self, watchdog: Watchdog, batch: Batch, made: Mapping[str, Sequence[Row]]
@@ -206,8 +204,6 @@ class Engine:
         if not looks:
             return []
         self.looks += len(looks)
-        for table in watchdog.tables:
-            self._reporting(table.name, self.warehouse.flush, table)
         said = []
         for look, found in _each(looks, self.warehouse.ask(watchdog, looks)):
             said += self._judge(watchdog, look, found)
@@ -275,6 +271,10 @@ def _each(looks: Sequence[Look], found: Iterable[Found]) -> Iterable[tuple[Look,
             yield look, Found(number, unit.id, unit.fund_id, unit.strategy_id, (), [])
         for one in by_look.get(number, ()):
             yield look, one
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, Rejected) else repr(error)
 
 
 def _standing(judged: Judgement, now: Episode | None) -> Standing:

@@ -9,7 +9,8 @@ the odd payload stands alone, and `subjects.decode` decides about it.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -17,14 +18,13 @@ import numpy as np
 from msgspec import Struct, inspect
 from numpy.typing import NDArray
 
-from operations.clock import NANOSECONDS, parse_rfc3339
+from operations.clock import MOST_NS, NANOSECONDS, near_ns
 from operations.errors import Rejected
 from operations.events import subjects
-from operations.events.base import MAX_BYTES, REQUIRED, encode, exists
+from operations.events.base import MAX_BYTES, REQUIRED, Timestamp, encode, exists
 from operations.events.marketdata import Trade, TradePrinted
 
 SUBJECT = TradePrinted.pattern.encode()
-MOST_NS = 1 << 62  # a time further from 1970, after 2116, stands as this: none is near
 
 Numbers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -33,27 +33,34 @@ _DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
 _OUR_TIME = b"0000-00-00T00:00:00.000000000Z"  # as our publisher writes it
 _TENS = 10 ** np.arange(8, -1, -1)
 _YEAR_ONE = -62_135_596_800
-_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|\+00:00)"
-)
-_LINES = {  # of texts with a line break after each
-    "event_id": re.compile(r"(?:[0-9A-Za-z._:-]{1,64}\n)*"),
-    "currency": re.compile(r"(?:[A-Z][A-Z0-9]{2,9}\n)*"),
-    "decimal": re.compile(r"(?:-?[0-9]{1,30}(?:\.[0-9]{1,30})?\n)*"),
-}
+_DECIMAL = r"-?[0-9]{1,30}(?:\.[0-9]{1,30})?"  # as usual; whatever else is one is read strictly
 _SIDES = {"buy": 1, "sell": -1, None: 0}
+
+_Form = tuple[Callable[[Any], str], re.Pattern[str]]  # a field, and lines of what it may be
+
+
+def _bare(kind: Any) -> inspect.Type:
+    found = inspect.type_info(kind)
+    return found.type if isinstance(found, inspect.Metadata) else found
+
+
+def _form(kind: Any) -> str | None:
+    """Return the pattern of what a field may be, if the contract or we have one; None for none."""
+    found = _bare(kind)
+    if isinstance(found, inspect.DecimalType):
+        return _DECIMAL
+    pattern = getattr(found, "pattern", None)
+    return pattern and str(pattern).removeprefix("^").removesuffix(r"$(?!\n)")
+
+
+_TIME = re.compile(_form(Timestamp) or "")
 
 
 def _lean(strict: type[Struct], **parts: Any) -> type[Struct]:
-    """Return a Struct with the fields of another, whose patterns and decimals are mere texts."""
+    """Return a Struct with the fields of another, of which those with a form are mere texts."""
     fields: list[tuple[str, Any, Any] | tuple[str, Any]] = []
     for field in msgspec.structs.fields(strict):
-        kind: Any = parts.get(field.name, field.type)
-        found = inspect.type_info(kind)
-        while isinstance(found, inspect.Metadata):
-            found = found.type
-        if isinstance(found, inspect.DecimalType) or getattr(found, "pattern", None) is not None:
-            kind = str
+        kind: Any = str if _form(field.type) else parts.get(field.name, field.type)
         # What only its publisher may leave empty is required on the way.
         if field.required or field.name in REQUIRED:
             fields.append((field.name, kind))
@@ -63,6 +70,18 @@ def _lean(strict: type[Struct], **parts: Any) -> type[Struct]:
     return msgspec.defstruct(name, fields, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
 
+def _forms(strict: type[Struct], time: str) -> tuple[_Form, ...]:
+    """Return the fields of a Struct that have a form; `time` is the one that is read as a time."""
+    forms = {field.name: _form(field.type) for field in msgspec.structs.fields(strict)}
+    assert [name for name, form in forms.items() if form == _TIME.pattern] == [time]
+    return tuple(
+        (attrgetter(name), re.compile(f"(?:{form}\n)*"))
+        for name, form in forms.items()
+        if form and name != time
+    )
+
+
+_FORMS, _FORMS_OF_DATA = _forms(TradePrinted, "timestamp"), _forms(Trade, "venue_time")
 _decode = msgspec.json.Decoder(_lean(TradePrinted, data=_lean(Trade))).decode_lines
 _encode = msgspec.json.Encoder().encode_lines
 
@@ -209,13 +228,8 @@ def _together(payloads: Sequence[bytes]) -> _Block | None:
     except (ValueError, RecursionError):
         return None
     data = [event.data for event in events]
-    texts = (
-        ("event_id", [event.event_id for event in events]),
-        ("currency", list({each.currency for each in data})),
-        ("decimal", [each.price for each in data]),
-        ("decimal", [each.size for each in data]),
-    )
-    if not all(_all_are(form, column) for form, column in texts):
+    forms = (*((form, events) for form in _FORMS), *((form, data) for form in _FORMS_OF_DATA))
+    if not all(_all_have(form, each) for form, each in forms):
         return None
     said_ns = _times([event.timestamp for event in events])
     happened_ns = _times([each.venue_time for each in data])
@@ -232,13 +246,15 @@ def _alone(payload: bytes) -> _Block:
         return _Block([], NONE.said_ns, NONE.happened_ns, [0])
     assert isinstance(event, TradePrinted)
     (lean,) = _decode(encode(event))
-    said_ns, happened_ns = map(parse_rfc3339, (event.timestamp, event.data.venue_time))
-    return _Block([lean], np.array([_near(said_ns)]), np.array([_near(happened_ns)]), [])
+    said_ns, happened_ns = near_ns(event.timestamp), near_ns(event.data.venue_time)
+    return _Block([lean], np.array([said_ns]), np.array([happened_ns]), [])
 
 
-def _all_are(form: str, texts: Sequence[str]) -> bool:
+def _all_have(form: _Form, structs: Sequence[Any]) -> bool:
+    get, lines_of = form
+    texts = set(map(get, structs))
     lines = "\n".join(texts) + "\n"
-    return lines.count("\n") == len(texts) and _LINES[form].fullmatch(lines) is not None
+    return lines.count("\n") == len(texts) and lines_of.fullmatch(lines) is not None
 
 
 def _times(texts: Sequence[str]) -> Numbers | None:
@@ -247,7 +263,7 @@ def _times(texts: Sequence[str]) -> Numbers | None:
     if joined.translate(_DIGITS) != _OUR_TIME * len(texts):
         if not all(_TIME.fullmatch(text) and exists(text) for text in texts):
             return None
-        return np.array([_near(parse_rfc3339(text)) for text in texts], np.int64)
+        return np.array([near_ns(text) for text in texts], np.int64)
     figures = np.frombuffer(joined, np.uint8).reshape(len(texts), len(_OUR_TIME))
     moments = np.ascontiguousarray(figures[:, :19]).view("S19").ravel()
     try:
@@ -259,10 +275,6 @@ def _times(texts: Sequence[str]) -> Numbers | None:
     most = MOST_NS // NANOSECONDS + 1
     fraction = (figures[:, 20:29].astype(np.int64) - ord("0")) @ _TENS
     return np.clip(np.clip(seconds, -most, most) * NANOSECONDS + fraction, -MOST_NS, MOST_NS)
-
-
-def _near(time_ns: int) -> int:
-    return max(-MOST_NS, min(time_ns, MOST_NS))
 
 
 _NO_NUMBERS, _NO_FLOATS = np.zeros(0, np.int64), np.zeros(0)

@@ -31,6 +31,9 @@ BEHIND_NS = 600 * NANOSECONDS
 REMEMBERED = 1_000  # ids of each feed
 COUNTING = 50  # steps of one after which ids of a feed are taken to count up
 COUNTING_MOST = 1_000
+LONGEST_DIGITS = 19  # of an id that may be a number
+LONGEST_NUMBER = 10**LONGEST_DIGITS
+MOST_MISSING = 1_000_000_000  # that a count says; a longer jump of ids says no more
 
 
 class Ids:
@@ -49,14 +52,15 @@ class Ids:
         self._order.append(identity)
         if len(self._order) > REMEMBERED:
             self._known.remove(self._order.popleft())
-        if not (identity.isascii() and identity.isdigit() and len(identity) < 20):
+        if not (identity.isascii() and identity.isdigit() and len(identity) <= LONGEST_DIGITS):
             return False, 0
         return self._count(int(identity))
 
     def take_all(self, identities: Sequence[str]) -> tuple[Sequence[bool], Sequence[int]]:
         """Return both of what `take` returns, of each; most feeds just go on counting."""
         numbers = range(self._highest + 1, self._highest + 1 + len(identities))
-        if not self._steps or list(identities) != list(map(str, numbers)):
+        go_on = self._steps and numbers[-1] < LONGEST_NUMBER
+        if not go_on or list(identities) != list(map(str, numbers)):
             known, missing = zip(*map(self.take, identities), strict=True)
             return known, missing
         self._known.update(identities)
@@ -76,7 +80,7 @@ class Ids:
             self._steps = min(self._steps + 1, COUNTING_MOST)
             return False, 0
         self._steps //= 2  # ids that jump all the time do not count up
-        return False, step - 1 if counts else 0
+        return False, min(step - 1, MOST_MISSING) if counts else 0
 
     def snapshot(self) -> list[Any]:
         """Return all of it, in JSON's types."""
@@ -126,19 +130,19 @@ class Screen:
         known, self.missing = self._ids.take(identity) if identity else (False, 0)
         if known:
             return "duplicate"
-        late_ns = stored_ns - happened_ns
-        if late_ns < -AHEAD_NS or late_ns > self._behind_ns or stored_ns - said_ns < -AHEAD_NS:
-            return "clock"
-        return ""
+        return "clock" if self._is_impossible(happened_ns, said_ns, stored_ns) else ""
 
     def take_all(self, trades: Trades) -> Seen:
         """Return what `take` would say of trades of this feed, one after the other."""
         duplicate, missing = self._ids.take_all(trades.trade_id)
         known = np.array(duplicate, np.bool_)
-        late_ns = trades.at_ns - trades.happened_ns
-        impossible = (late_ns < -AHEAD_NS) | (late_ns > self._behind_ns)
-        impossible |= trades.at_ns - trades.said_ns < -AHEAD_NS
+        impossible = self._is_impossible(trades.happened_ns, trades.said_ns, trades.at_ns)
         return Seen(known, impossible & ~known, np.array(missing, np.int64))
+
+    def _is_impossible(self, happened_ns: Any, said_ns: Any, stored_ns: Any) -> Any:
+        """Say of a time, or of columns of them, whether it cannot be."""
+        late_ns, after_ns = stored_ns - happened_ns, stored_ns - said_ns
+        return (late_ns < -AHEAD_NS) | (late_ns > self._behind_ns) | (after_ns < -AHEAD_NS)
 
     def snapshot(self) -> list[Any]:
         """Return all that it remembers, in JSON's types."""

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from operations.checks import Batch, Row, Stored, Table
-from operations.clock import NANOSECONDS, parse_rfc3339
+from operations.clock import MOST_NS, NANOSECONDS, near_ns
 from operations.events.base import Event
 from operations.events.marketdata import TradePrinted
 from operations.events.news import FeedBeat, StoryPublished
@@ -21,7 +21,14 @@ from operations.events.operations import ClockTicked
 from operations.events.portfolio import NavMarked
 from operations.events.positions import GreeksMarked
 from operations.events.trades import Trades
-from operations.watchdogs.arrivals import BEHIND_NS, Fault, Screen, Unchanged, Values
+from operations.watchdogs.arrivals import (
+    BEHIND_NS,
+    MOST_MISSING,
+    Fault,
+    Screen,
+    Unchanged,
+    Values,
+)
 
 MINUTE_NS, HOUR_NS = 60 * NANOSECONDS, 3600 * NANOSECONDS
 FOR_EVER_NS = 1 << 62
@@ -95,8 +102,8 @@ class Feed:
 
     def take(self, one: Message, stored: Stored) -> Iterator[Row]:
         """Take a message; return how it stands if there is something to show."""
-        happened_ns = parse_rfc3339(one.happened)
-        said_ns = parse_rfc3339(stored.event.timestamp)
+        happened_ns = near_ns(one.happened)
+        said_ns = near_ns(stored.event.timestamp)
         fault = self.screen.take(one.identity, happened_ns, said_ns, stored.at_ns)
         if not fault and one.values is not None:
             self.unchanged.take(one.thing, one.values, happened_ns)
@@ -139,7 +146,8 @@ class Feed:
         if self.beat_ns and event.data.stories > self.stories:
             self._miss(event.data.stories - self.stories)
         self.last_ns, self.silent_ns, self.stories = at_ns, 0, 0
-        self.beat_ns = int(event.data.interval_seconds * NANOSECONDS)
+        longest = MOST_NS / NANOSECONDS
+        self.beat_ns = int(max(0.0, min(event.data.interval_seconds, longest)) * NANOSECONDS)
 
     def tick(self, now_ns: int) -> bool:
         """Take the time; in the first hour silence is shown each minute, then each hour."""
@@ -161,7 +169,7 @@ class Feed:
         )  # fmt: skip
 
     def _miss(self, missing: int) -> None:
-        self.wrong.append((self.messages, "gap", missing))
+        self.wrong.append((self.messages, "gap", min(missing, MOST_MISSING)))
 
     def _counts(self) -> tuple[int, int, int]:
         while self.wrong and self.wrong[0][0] <= self.messages - self.kind.window:

@@ -124,9 +124,8 @@ class Flow:
         volume, direction, counted, left_out = self._portions(trades, self._usable(trades))
         known = left_out & (volume > 0) & (volume < LARGEST)
         number = self.left_out + np.cumsum(left_out)
-        total = np.cumsum(np.concatenate(([self.left_out_volume], np.where(known, volume, 0.0))))[
-            1:
-        ]
+        volumes = np.concatenate(([self.left_out_volume], np.where(known, volume, 0.0)))
+        total = np.cumsum(volumes)[1:]
         self.left_out, self.left_out_volume = int(number[-1]), float(total[-1])
         places = np.flatnonzero(counted)
         rows = []

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from operations.checks import Batch, Row, Stored, Table
-from operations.clock import parse_rfc3339
+from operations.clock import near_ns
 from operations.events.operations import (
     DatabaseMeasured,
     DatabaseMeasurement,
@@ -68,7 +68,7 @@ class Measurements:
 
     def _rows(self, stored: Stored) -> Iterator[Row]:
         event = stored.event
-        measured_ns = parse_rfc3339(event.timestamp)
+        measured_ns = near_ns(event.timestamp)
         if isinstance(event, WarehouseMeasured):
             readings = [self._warehouse(event)]
         else:

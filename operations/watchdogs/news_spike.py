@@ -33,7 +33,7 @@ from operations.checks import (
     Watchdog,
     look_at,
 )
-from operations.clock import NANOSECONDS, parse_rfc3339, rfc3339
+from operations.clock import NANOSECONDS, near_ns, rfc3339
 from operations.events.base import Event, doc
 from operations.events.findings import Parameter
 from operations.events.news import Beat, FeedBeat, Story, StoryPublished
@@ -98,7 +98,7 @@ class Stories:
         for stored in batch:
             story = stored.event.data
             assert isinstance(story, Story)
-            hour = min(parse_rfc3339(story.published_at), stored.at_ns) // HOUR_NS
+            hour = min(near_ns(story.published_at), stored.at_ns) // HOUR_NS
             if not self._tell(story, hour):
                 rows += [
                     (stored.sequence, stored.at_ns, symbol, hour)
@@ -162,7 +162,7 @@ class Held:
 
 
 def _beats(stored: Stored) -> Iterator[Row]:
-    at_ns = min(parse_rfc3339(stored.event.timestamp), stored.at_ns)
+    at_ns = min(near_ns(stored.event.timestamp), stored.at_ns)
     yield stored.sequence, stored.at_ns, at_ns // HOUR_NS
 
 
@@ -223,7 +223,7 @@ def looks(batch: Batch, _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
     for stored in batch:
         event = stored.event
         if event.environment == "canary" and isinstance(event, FeedBeat) and event.data.stories:
-            at_ns = (parse_rfc3339(event.timestamp) // HOUR_NS + 1) * HOUR_NS
+            at_ns = (near_ns(event.timestamp) // HOUR_NS + 1) * HOUR_NS
             yield look_at(stored, None, at_ns)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from operations.checks import Batch, EachEvent, Row, Stored, Table
-from operations.clock import NANOSECONDS, parse_rfc3339
+from operations.clock import NANOSECONDS, near_ns
 from operations.events.marketdata import FxRateMarked
 from operations.events.operations import ClockTicked
 from operations.events.portfolio import NavMarked
@@ -42,7 +42,7 @@ class GreeksFold:
     def _mark(self, event: GreeksMarked, stored: Stored) -> Iterator[Row]:
         mark = event.data
         key = f"{event.fund_id} {event.account_id} {mark.symbol}"
-        marked_ns = parse_rfc3339(mark.marked_at)
+        marked_ns = near_ns(mark.marked_at)
         newest_ns, before = self._known.get(key, (0, None))
         if marked_ns < newest_ns:
             return
@@ -80,7 +80,7 @@ def _options(stored: Stored) -> Iterator[Row]:
     event = stored.event
     assert isinstance(event, InstrumentDefined)
     option = event.data
-    ends = option.expires_on and parse_rfc3339(f"{option.expires_on}T00:00:00Z") + DAY_NS
+    ends = option.expires_on and near_ns(f"{option.expires_on}T00:00:00Z") + DAY_NS
     if option.kind == "option":
         yield (
             stored.sequence, stored.at_ns, option.symbol, option.underlying,
@@ -94,7 +94,7 @@ def _values(stored: Stored) -> Iterator[Row]:
     mark = event.data
     yield (
         stored.sequence, stored.at_ns, event.fund_id or event.subject_id,
-        parse_rfc3339(mark.as_of), float(mark.nav), mark.currency,
+        near_ns(mark.as_of), float(mark.nav), mark.currency,
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def _rates(stored: Stored) -> Iterator[Row]:
     mark = event.data
     yield (
         stored.sequence, stored.at_ns, mark.base_currency, mark.quote_currency,
-        parse_rfc3339(mark.as_of), float(mark.rate),
+        near_ns(mark.as_of), float(mark.rate),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from operations.checks import Batch, EachEvent, Row, Stored, Table
-from operations.clock import NANOSECONDS, parse_rfc3339
+from operations.clock import NANOSECONDS, near_ns
 from operations.events.operations import ServicePolled
 from operations.events.registry import ServiceDeregistered, ServiceRegistered
 
@@ -60,7 +60,7 @@ class Polls:
     def _row(self, stored: Stored) -> Iterator[Row]:
         event = stored.event
         assert isinstance(event, ServicePolled)
-        poll, polled_ns = event.data, parse_rfc3339(event.timestamp)
+        poll, polled_ns = event.data, near_ns(event.timestamp)
         known = self._services.setdefault(poll.service, PollState())
         if polled_ns <= known.polled_ns:
             return

@@ -33,7 +33,7 @@ from operations.checks import (
     Verdict,
     Watchdog,
 )
-from operations.clock import parse_rfc3339, rfc3339
+from operations.clock import near_ns, rfc3339
 from operations.events.base import Event, doc
 from operations.events.findings import Parameter
 from operations.events.portfolio import NavMarked, NetAssetValue
@@ -113,7 +113,7 @@ def _exposures(stored: Stored) -> Iterator[Row]:
     if event.fund_id and whole:
         data = event.data
         yield (
-            stored.sequence, stored.at_ns, event.fund_id, parse_rfc3339(data.as_of),
+            stored.sequence, stored.at_ns, event.fund_id, near_ns(data.as_of),
             str(data.gross), data.currency,
         )  # fmt: skip
 

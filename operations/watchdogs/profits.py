@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from operations.checks import EachEvent, Row, Stored, Table
-from operations.clock import parse_rfc3339
+from operations.clock import near_ns
 from operations.events.strategies import PnlMarked, StrategyBaseline, StrategyBaselinePublished
 from operations.statistics.bands import RollingLimits, moments_sample, rolling_limits
 from operations.watchdogs import reductions, settled
@@ -52,7 +52,7 @@ def _profits(stored: Stored) -> Iterator[Row]:
     if data.final:
         yield (
             stored.sequence, stored.at_ns, event.event_id, event.strategy_id or event.subject_id,
-            event.fund_id, parse_rfc3339(data.as_of),
+            event.fund_id, near_ns(data.as_of),
             float(data.realised + data.unrealised - data.fees), float(data.allocated_capital),
             data.currency,
         )  # fmt: skip
@@ -66,7 +66,7 @@ def _published(stored: Stored) -> Iterator[Row]:
     problem, limits, deviation = _limits(event.data)
     yield (
         stored.sequence, stored.at_ns, strategy_id, event.data.baseline_id, digest,
-        parse_rfc3339(event.timestamp), problem, limits and limits.lower, limits and limits.upper,
+        near_ns(event.timestamp), problem, limits and limits.lower, limits and limits.upper,
         deviation,
     )  # fmt: skip
 

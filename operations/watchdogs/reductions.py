@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from operations.checks import EachEvent, Row, Stored, Table
-from operations.clock import parse_rfc3339
+from operations.clock import near_ns
 from operations.events.actions import (
     ActionAcknowledged,
     ActionCompleted,
@@ -37,7 +37,7 @@ def _asked(stored: Stored) -> Iterator[Row]:
 
 def _outcomes(stored: Stored) -> Iterator[Row]:
     event = stored.event
-    happened_ns = parse_rfc3339(event.timestamp)
+    happened_ns = near_ns(event.timestamp)
     outcome = event.subject.rpartition(".")[2]
     yield stored.sequence, stored.at_ns, event.data.action_id, outcome, happened_ns  # type: ignore[attr-defined]
 

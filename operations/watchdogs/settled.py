@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from operations.checks import Batch, EachEvent, Look, Row, Stored, Table, Unit, look_at
-from operations.clock import NANOSECONDS, parse_rfc3339
+from operations.clock import MOST_NS, NANOSECONDS, near_ns
 from operations.events.portfolio import NavMarked
 from operations.events.registry import CalendarPublished, FundRegistered
 from operations.sessions import spans
@@ -31,7 +31,7 @@ def _marks(stored: Stored) -> Iterator[Row]:
     if mark.final or mark.flow:
         yield (
             stored.sequence, stored.at_ns, event.event_id, event.fund_id or event.subject_id,
-            parse_rfc3339(mark.as_of), float(mark.nav), float(mark.flow or 0), mark.currency,
+            near_ns(mark.as_of), float(mark.nav), float(mark.flow or 0), mark.currency,
             mark.final,
         )  # fmt: skip
 
@@ -60,7 +60,7 @@ class _Closes:
         event = stored.event
         assert isinstance(event, CalendarPublished)
         found = event.data
-        its = {day: span.closes_ns for day, span in spans(found).items()}
+        its = {day: min(span.closes_ns, MOST_NS) for day, span in spans(found).items()}
         if found.sessions and not its:
             return  # a zone or time that does not exist says nothing about any day
         known = self._closes_ns.get(found.calendar_id, {})
@@ -188,7 +188,7 @@ def looks(batch: Batch, _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
         event = stored.event
         if isinstance(event, NavMarked) and event.data.final:
             fund_id = event.fund_id or event.subject_id
-            yield look_at(stored, Unit("fund", fund_id, fund_id), parse_rfc3339(event.data.as_of))
+            yield look_at(stored, Unit("fund", fund_id, fund_id), near_ns(event.data.as_of))
 
 
 def daily_return(before: Day, after: Day) -> float:

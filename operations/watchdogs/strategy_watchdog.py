@@ -33,7 +33,7 @@ from operations.checks import (
     Watchdog,
     look_at,
 )
-from operations.clock import parse_rfc3339, rfc3339
+from operations.clock import near_ns, rfc3339
 from operations.events.base import Event, doc
 from operations.events.findings import Parameter
 from operations.events.strategies import (
@@ -80,7 +80,7 @@ def looks(batch: Batch, _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
         if isinstance(event, PnlMarked) and event.data.final:
             strategy_id = event.strategy_id or event.subject_id
             unit = Unit("strategy", strategy_id, event.fund_id, strategy_id)
-            yield look_at(stored, unit, parse_rfc3339(event.data.as_of))
+            yield look_at(stored, unit, near_ns(event.data.as_of))
 
 
 def inspect(

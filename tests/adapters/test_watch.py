@@ -116,7 +116,7 @@ def test_a_death_while_a_snapshot_is_written_leaves_the_one_before(tmp_path):
         place = f"$JS.ACK.MTS.watchdogs-1.1.{turn + 1}.{turn + 1}.{at_ns}.0".encode()
         one.take([(made.subject.encode(), place, b"", encode(made))])
         if turn < 3:
-            assert one.save(saved)
+            one.freeze(saved)()
     one.engine.warehouse.freeze({}).write(next(iter(_other(saved))) / "real")  # and no further
     assert later.load(saved)
     assert later.reached == 3

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -9,11 +10,15 @@ import pytest
 from volatile_fund import CALM, WILD, history
 from watching import engine, event, run, spoken, stored
 
+from operations import watchdogs
 from operations.adapters import warehouse
 from operations.checks import Table, Verdict
 from operations.errors import Rejected
 from operations.events.base import encode
+from operations.events.news import Beat, FeedBeat, Story, StoryPublished
 from operations.events.operations import ClockTicked, Tick
+from operations.events.portfolio import NavMarked, NetAssetValue
+from operations.events.positions import Greeks, GreeksMarked
 from operations.watchdogs.portfolio_vol_dd import NAME, WATCHDOG
 
 pytestmark = pytest.mark.unit
@@ -68,6 +73,55 @@ def test_a_watchdog_that_fails_is_unknown_and_ends_no_other(mistake):
     assert one.standings["vpin", "alpha"].state == "unknown"
     assert "alpha could not be judged: " in one.problems["vpin"]
     assert "Error(" in one.problems["vpin"]
+
+
+def test_a_fold_that_fails_ends_no_other():
+    class Broken:
+        def take(self, _batch):
+            return next(iter(()))
+
+    table = msgspec.structs.replace(WATCHDOG.tables[0], name="t", fold=Broken)
+    broken = msgspec.structs.replace(WATCHDOG, name="vpin", tables=(table,))
+    one = engine(broken, WATCHDOG)
+    said = run(one, lively())
+    assert len(said) == 6
+    assert "StopIteration" in one.problems["t"]
+
+
+FAR = "9999-12-31T23:59:59Z"
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "envelope", "feed"),
+    [
+        (
+            NavMarked,
+            NetAssetValue(
+                as_of=FAR, nav=Decimal(1), currency="USD", start_of_day_nav=Decimal(1), final=True
+            ),
+            {"fund_id": "alpha"},
+            "nav/alpha",
+        ),
+        (
+            GreeksMarked,
+            Greeks(symbol="C", quantity=Decimal(1), currency="USD", marked_at=FAR),
+            {"fund_id": "alpha", "account_id": "a"},
+            "greeks/alpha/a",
+        ),
+        (
+            StoryPublished,
+            Story(story_id="s", feed="w", headline_hash="h", published_at=FAR, tickers=("A",)),
+            {},
+            "news/w",
+        ),
+        (FeedBeat, Beat(feed="w", stories=1 << 70, interval_seconds=1e300), {}, "news/w"),
+    ],
+)
+def test_what_no_column_holds_is_a_fault_of_its_feed_and_ends_nothing(kind, data, envelope, feed):
+    one = engine(*watchdogs.ALL)
+    run(one, stored([event(kind, "x", data, number, **envelope) for number in range(30)]))
+    assert one.problems == {}
+    assert one.standings["data_fault", feed].state == "breached"
 
 
 def test_a_query_that_yields_other_columns_than_the_rows_is_refused_by_name():
@@ -142,6 +196,16 @@ def test_a_row_that_does_not_fit_its_table_is_refused():
     house = warehouse.Warehouse([table])
     with pytest.raises(Rejected, match="one value for each"):
         house.insert(table, [(1, 2)])
+
+
+def test_of_the_rows_that_wait_only_the_one_that_does_not_fit_is_left_out():
+    table = Table(
+        name="t", columns=(("n", "BIGINT"),), kinds=(), fold=WATCHDOG.tables[0].fold, keep_days=2
+    )
+    house = warehouse.Warehouse([table])
+    house.insert(table, [(number, 0, 1 << 70 if number == 33 else number) for number in range(100)])
+    assert house.measure(table)[0] == 99
+    assert house.problems["t"].endswith("in (33, 0, 1180591620717411303424)")
 
 
 def test_rows_are_kept_as_long_as_their_table_says():

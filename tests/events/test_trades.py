@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from operations.clock import MOST_NS
 from operations.events import subjects, trades
 from operations.events.base import encode
 from operations.events.marketdata import Trade, TradePrinted
@@ -105,7 +106,7 @@ def test_a_time_that_no_64_bits_hold_stands_as_one_that_is_far_away(time):
     event = msgspec.structs.replace(FUZZ["EVENTS"][0], timestamp=time)
     found, odd = read(encode(event))
     assert odd == 0
-    assert abs(int(found.said_ns[0])) == trades.MOST_NS
+    assert abs(int(found.said_ns[0])) == MOST_NS
 
 
 def test_trades_are_told_apart_by_instrument_and_venue_with_their_places():
@@ -129,3 +130,11 @@ def test_the_lean_form_has_the_fields_of_the_contract_and_no_other():
     (lean,) = trades._decode(SEEDS[2])
     assert lean.__struct_fields__ == event.__struct_fields__
     assert lean.data.__struct_fields__ == event.data.__struct_fields__
+
+
+def test_every_field_for_which_the_contract_has_a_form_is_checked():
+    checked = [
+        [get.__reduce__()[1][0] for get, _ in forms]
+        for forms in (trades._FORMS, trades._FORMS_OF_DATA)
+    ]
+    assert checked == [["event_id"], ["price", "size", "currency"]]

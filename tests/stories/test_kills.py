@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from floor import Floor
-from killing import SECONDS, is_told_and_does_it, none_is_missing, start, started_again
+from killing import OMS, SECONDS, is_told_and_does_it, none_is_missing, start
 from support import NatsHandle, eventually
 
 from operations.events.halts import HaltRequested
@@ -29,7 +29,7 @@ async def floor(nats_server: NatsHandle) -> AsyncIterator[Floor]:
 
 async def test_killed_at_each_step_it_does_once_what_it_was_told(floor):
     kills = start(floor, times=1, chance=1)
-    async with started_again(floor):
+    async with floor.revived(OMS):
         halt_ids = await is_told_and_does_it(floor)
         await eventually(lambda: none_is_missing(kills), SECONDS, "it was killed at each step")
     history = await floor.history()

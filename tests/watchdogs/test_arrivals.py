@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from operations.clock import NANOSECONDS
 from operations.watchdogs.arrivals import (
     AHEAD_NS,
     BEHIND_NS,
     COUNTING,
+    MOST_MISSING,
     REMEMBERED,
     Ids,
     Screen,
@@ -50,6 +53,30 @@ def test_where_ids_count_up_a_very_old_one_is_a_duplicate_though_forgotten():
     for number in range(1, 3 * REMEMBERED):
         assert ids.take(str(number)) == (False, 0)
     assert ids.take("5")[0]
+
+
+@given(
+    st.lists(st.one_of(st.integers(1, 12).map(str), st.sampled_from(["a", "", "007", "9" * 19]))),
+    st.integers(0, 80),
+    st.integers(1, 30),
+)
+@settings(max_examples=300)
+def test_ids_that_come_together_are_taken_as_one_by_one(odd, counted, size):
+    stream = [*map(str, range(1, counted)), *odd, *map(str, range(counted, counted + 40))]
+    one, together = Ids(), Ids()
+    found = [one.take(each) for each in stream]
+    taken = []
+    for begin in range(0, len(stream), size):
+        taken += zip(*together.take_all(stream[begin : begin + size]), strict=True)
+    assert taken == found
+    assert together.snapshot() == one.snapshot()
+
+
+def test_a_jump_of_ids_says_no_more_than_a_column_holds():
+    ids = Ids()
+    for number in range(1, COUNTING + 2):
+        ids.take(str(number))
+    assert ids.take("9" * 19) == (False, MOST_MISSING)
 
 
 def test_what_is_missing_between_ids_that_count_up_is_counted():

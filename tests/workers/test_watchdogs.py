@@ -229,6 +229,23 @@ async def test_a_damaged_snapshot_is_not_believed(house):
     assert await house.said() == before
 
 
+async def test_a_snapshot_that_cannot_be_written_is_said_and_costs_no_finding(house):
+    folder = house.settings().watch_path
+    folder.mkdir(parents=True)
+    (folder / "first").write_text("in the way")
+    async with house.watched(snapshot_seconds=0.0) as worker:
+        await house.publish(EVERYTHING)
+        await house.hold(*RAISED)
+
+        def said() -> bool:
+            return "cannot be written" in worker.conditions.get("worker").detail
+
+        await eventually(said, 20, "the worker says it")
+        (folder / "first").unlink()
+        await ready(worker)
+    assert warehouse.read_state(folder / "newest" / "real")["position"] > 0
+
+
 async def test_a_server_that_was_away_changes_nothing(house):
     async with house.watched() as worker:
         await house.publish(44)
