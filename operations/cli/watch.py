@@ -1,6 +1,5 @@
 """Try a watchdog on a recording: `mts watch backtest`."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def _try(check: str, from_: Path, labels: Path | None, chart: Path | None, outpu
     result = summary(found, labelled if labels else None)
     chart = chart or from_.with_name(f"{from_.name}.{check}.svg")
     _write(chart, watch_chart.chart(found, labelled))
-    print(f"chart: {chart}", file=sys.stderr)
+    headline("✓", f"chart: {chart}", "green", error=True)
     if output == "table":
         _show(result)
     else:

@@ -39,8 +39,8 @@ def log_surprises(
     """Return log P(X >= count), at most 0, for counts (n,) after histories (n, bins) without them.
 
     `near` (bins,) says which bins lie at about the same time of day, `kept` which part of all bins
-    counts as it is. NaN where a number is not
-    finite. Rejected where shapes do not fit or fewer than two bins, or no near one, are given.
+    counts as it is. NaN where a number is not finite. Rejected where shapes do not fit or fewer
+    than two bins, or no near one, are given.
     """
     now, before = np.asarray(counts, np.float64), np.asarray(histories, np.float64)
     if before.shape != (now.size, near.size) or near.size < 2 or not near.any():
