@@ -212,11 +212,23 @@ class Frozen:
                 self._reader.execute(f"COPY {name} TO '{folder / name}.parquet' (FORMAT parquet)")
             (folder / STATE_FILE).write_text(self._state)
             for file in (*folder.iterdir(), folder, folder.parent):
-                sync(file)
+                _sync(file)
         except (OSError, duckdb.Error) as error:
             raise Rejected(f"the snapshot cannot be written to {folder}: {error}") from error
         finally:
             self._reader.close()
+
+
+def point(link: Path, place: Path) -> None:
+    """Let a link name a folder beside it, in one step. Raises Rejected when it cannot be written."""
+    new = link.with_name(f".{link.name}")
+    try:
+        new.unlink(missing_ok=True)
+        new.symlink_to(place.name)
+        new.replace(link)
+        _sync(link.parent)
+    except OSError as error:
+        raise Rejected(f"the snapshot cannot be written to {link}: {error}") from error
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
@@ -245,8 +257,7 @@ def _array(kind: str, values: Sequence[Any]) -> Any:
     return np.ma.masked_array(np.array(filled, numpy_kind), mask=missing)
 
 
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

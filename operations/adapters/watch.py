@@ -17,7 +17,7 @@ import msgspec
 
 from operations.adapters import judge
 from operations.adapters.judge import Judge, Received
-from operations.adapters.warehouse import read_state, sync
+from operations.adapters.warehouse import point, read_state
 from operations.adapters.watch_parts import Parts
 from operations.audit.chain import Delivery, positions
 from operations.checks import Batch, Stored
@@ -227,11 +227,7 @@ class Watch:
         def write() -> None:
             for part, warehouse in frozen.items():
                 warehouse.write(part)
-            link = folder / f".{NEWEST}"
-            link.unlink(missing_ok=True)
-            link.symlink_to(place.name)
-            link.replace(newest)  # from here on it is this one, whole
-            sync(folder)
+            point(newest, place)  # from here on it is this one, whole
 
         return write
 

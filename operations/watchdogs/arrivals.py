@@ -59,8 +59,7 @@ class Ids:
     def take_all(self, identities: Sequence[str]) -> tuple[Sequence[bool], Sequence[int]]:
         """Return both of what `take` returns, of each; most feeds just go on counting."""
         numbers = range(self._highest + 1, self._highest + 1 + len(identities))
-        go_on = self._steps and numbers[-1] < LONGEST_NUMBER
-        if not go_on or list(identities) != list(map(str, numbers)):
+        if numbers[-1] >= LONGEST_NUMBER or list(identities) != list(map(str, numbers)):
             known, missing = zip(*map(self.take, identities), strict=True)
             return known, missing
         self._known.update(identities)

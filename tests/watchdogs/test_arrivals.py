@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from operations.clock import NANOSECONDS
@@ -56,10 +56,15 @@ def test_where_ids_count_up_a_very_old_one_is_a_duplicate_though_forgotten():
 
 
 @given(
-    st.lists(st.one_of(st.integers(1, 12).map(str), st.sampled_from(["a", "", "007", "9" * 19]))),
+    st.lists(
+        st.one_of(
+            st.integers(1, 12).map(str), st.sampled_from(["a", "", "007", "9" * 19, "1" + "0" * 19])
+        )
+    ),
     st.integers(0, 80),
     st.integers(1, 30),
 )
+@example(["9" * 19, "1" + "0" * 19], 0, 1)
 @settings(max_examples=300)
 def test_ids_that_come_together_are_taken_as_one_by_one(odd, counted, size):
     stream = [*map(str, range(1, counted)), *odd, *map(str, range(counted, counted + 40))]

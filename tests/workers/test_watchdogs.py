@@ -1,6 +1,7 @@
 """Is what a watchdog finds in the stream once, signed, whatever is killed and when?"""
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
@@ -231,17 +232,22 @@ async def test_a_damaged_snapshot_is_not_believed(house):
 
 async def test_a_snapshot_that_cannot_be_written_is_said_and_costs_no_finding(house):
     folder = house.settings().watch_path
-    folder.mkdir(parents=True)
-    (folder / "first").write_text("in the way")
     async with house.watched(snapshot_seconds=0.0) as worker:
-        await house.publish(EVERYTHING)
-        await house.hold(*RAISED)
 
-        def said() -> bool:
+        def obstructed() -> bool:
+            """Put a file where the next snapshot goes, until it is in the way."""
+            newest = (folder / "newest").resolve().name
+            place = folder / ("second" if newest == "first" else "first")
+            shutil.rmtree(place, ignore_errors=True)
+            place.write_text("in the way")
             return "cannot be written" in worker.conditions.get("worker").detail
 
-        await eventually(said, 20, "the worker says it")
-        (folder / "first").unlink()
+        await eventually(obstructed, 20, "a snapshot cannot be written")
+        await house.publish(EVERYTHING)
+        await house.hold(*RAISED)
+        for place in folder.iterdir():
+            if place.is_file() and place.name in {"first", "second"}:
+                place.unlink()
         await ready(worker)
     assert warehouse.read_state(folder / "newest" / "real")["position"] > 0
 
