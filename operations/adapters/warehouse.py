@@ -220,7 +220,7 @@ class Frozen:
 
 
 def point(link: Path, place: Path) -> None:
-    """Let a link name a folder beside it, in one step. Raises Rejected when it cannot be written."""
+    """Let a link name a folder beside it, in one step. Raises Rejected when that fails."""
     new = link.with_name(f".{link.name}")
     try:
         new.unlink(missing_ok=True)
