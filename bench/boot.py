@@ -23,6 +23,7 @@ from rig import BATCH, Row, Worker, admin, now
 
 from operations import config
 from operations.adapters import accounts, credentials, roster_files, wire
+from operations.adapters.ports import free_port
 from operations.clock import NANOSECONDS, new_event_id, now_ns, rfc3339
 from operations.config import Settings
 from operations.events.base import Event, derived_id, encode
@@ -46,7 +47,6 @@ from operations.halt.signoff import Trust
 from operations.halt.state import FIRM, Fact, Halts
 from operations.oms import Oms, configured
 from operations.signing.message import HEADER, Signer
-from workers.servers import free_port
 
 EPISODES, ACTIVE, IN_ONE_LIFT = 10_000, 1_000, 100
 HALT, LIMITS, PERSON = "service-halt", "service-limits", "operator"

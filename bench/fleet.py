@@ -9,8 +9,8 @@ from pathlib import Path
 from rig import Row, Worker, database, now, prefill
 
 from operations import config
+from operations.adapters.ports import free_port
 from operations.config import Settings
-from workers.servers import free_port
 
 EVENTS = 1_000_000
 NAMES = ("audit", "checkpoint", "projection")

@@ -21,13 +21,13 @@ from rig import Row, Worker, admin, database, now, percentile, prefill
 from operations import config
 from operations.adapters import accounts, credentials, roster_files, wire
 from operations.adapters.oms_cancels import OrderSystem
+from operations.adapters.ports import free_port
 from operations.clock import new_event_id, now_ns, parse_rfc3339, rfc3339
 from operations.config import Nats, Settings
 from operations.events.base import encode
 from operations.events.findings import Finding, FindingRaised, Parameter
 from operations.oms import Oms, configured
 from operations.signing.message import HEADER, Signer
-from workers.servers import free_port
 
 EVENTS = 300_000
 SAMPLES = 1000

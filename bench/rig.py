@@ -22,11 +22,11 @@ from nats.aio.client import Client
 
 from operations import config
 from operations.adapters import accounts, credentials, provision
+from operations.adapters.ports import free_port
 from operations.config import Nats, Postgres, Settings
 from operations.process_settings import Http
 from workers.nats_server import NatsServer
 from workers.postgres_server import PostgresServer
-from workers.servers import free_port
 
 SUBJECT = "mts.v1.trading.order.submitted"
 BATCH = 1000

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support import free_port, make_home, remove_home
+from support import make_home, remove_home
 
+from operations.adapters.ports import free_port
 from operations.config import Settings
 from workers.postgres_server import PostgresServer
 

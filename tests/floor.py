@@ -27,6 +27,7 @@ from operations.adapters import (
 )
 from operations.adapters.link import Access
 from operations.adapters.orders_of_people import Person
+from operations.adapters.ports import free_port
 from operations.adapters.publisher import Publisher
 from operations.clock import now_ns, rfc3339
 from operations.config import Nats, Settings, subprocess_environment
@@ -39,7 +40,6 @@ from operations.halt.state import Scope
 from operations.simulation.order_flow import OMS_IDS, registrations
 from operations.simulation.writer import Writer
 from workers.paper_tape import FILE, read_tape
-from workers.servers import free_port
 
 SECONDS = 20.0
 STORE_SECONDS = 10.0

@@ -16,6 +16,7 @@ import msgspec
 from support import NatsHandle, eventually
 
 from operations.adapters import accounts, judge, roster_files, stored, wire
+from operations.adapters.ports import free_port
 from operations.clock import NANOSECONDS, new_event_id, now_ns, rfc3339
 from operations.config import Halt, Nats, Settings, subprocess_environment
 from operations.errors import Denied, Rejected
@@ -32,7 +33,6 @@ from operations.events.findings import Finding, FindingRaised, Parameter
 from operations.process_settings import Http
 from operations.signing.message import HEADER, Signer
 from workers import halt, runtime
-from workers.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 HALTS = "mts.v1.operations.halt.>"

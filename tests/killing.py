@@ -26,6 +26,10 @@ SOUTH, NORTH = Scope("FUND_HALT", "south"), Scope("FUND_HALT", "north")
 PAPER = tuple(seat.account_id for seat in seats(OMS) if seat.trading == "paper")
 SECONDS = 200  # it starts again and again meanwhile
 HEARD = {"before remember heard", "after remember heard"}
+CANCELED = {
+    f"{side} {step}" for side in ("before", "after") for step in ("end halt", "remember canceling")
+}
+MOST = 20  # times that something is tried until chance lets it happen
 
 
 def start(floor: Floor, times: int, chance: float) -> Path:
@@ -41,9 +45,7 @@ async def is_told_and_does_it(floor: Floor) -> set[str]:
     """Tell it to reduce, cancel, halt, flatten, obey a file and resume; returns the halts' ids."""
     await eventually(lambda: floor.history_of(OMS).held(OMS, PAPER) > 2, SECONDS, "it holds")
     await it_reduces(floor)
-    command = orders_of_people.cancel_all("operator", NORTH, "a story")
-    await floor.order(command)
-    await acknowledged(floor, command.data.command_id, "CANCEL_CONFIRMED")
+    await it_cancels(floor)
     halt_id = await floor.halt(SOUTH)
     await acknowledged(floor, halt_id, "BLOCKING")
     await floor.order(orders_of_people.flatten("operator", halt_id, "south", PAPER, "a story"))
@@ -53,7 +55,7 @@ async def is_told_and_does_it(floor: Floor) -> set[str]:
     file_id = await a_file_stops_it(floor)
     halt_ids = [halt_id, file_id]
     # It hears of a halt before that is stored only if it lives, so some may not be enough.
-    while len(halt_ids) < 4 or (len(halt_ids) < 20 and HEARD - killed(floor.home / "kills")):
+    while len(halt_ids) < 4 or (len(halt_ids) < MOST and HEARD - killed(floor.home / "kills")):
         seat = seats(OMS)[len(halt_ids) % 4]
         halt_ids.append(await floor.halt(Scope("STRATEGY_HALT", seat.strategy_id)))
         await acknowledged(floor, halt_ids[-1], "BLOCKING")
@@ -110,6 +112,17 @@ async def it_reduces(floor: Floor) -> None:
     order = ReleaseOrder(action_id=action_id, reason="a story", **times())
     await floor.order(ReleaseCommanded(**envelope(action_id), data=order))
     await eventually(lambda: b'"do":"uncap"' in floor.tape(OMS).read_bytes(), SECONDS, "released")
+
+
+async def it_cancels(floor: Floor) -> None:
+    """Cancel everything, again while nothing was open: then there was nothing to die at."""
+    for _ in range(MOST):
+        await floor.trading(OMS, seconds=SECONDS)
+        command = orders_of_people.cancel_all("operator", NORTH, "a story")
+        await floor.order(command)
+        await acknowledged(floor, command.data.command_id, "CANCEL_CONFIRMED")
+        if killed(floor.home / "kills") >= CANCELED:
+            return
 
 
 async def a_file_stops_it(floor: Floor) -> str:

@@ -20,10 +20,10 @@ from support import Database, NatsHandle, eventually
 
 from operations.adapters import accounts, credentials, provision
 from operations.adapters.ledger import head
+from operations.adapters.ports import free_port
 from operations.config import Audit, Nats, Postgres, Settings
 from operations.process_settings import Http
 from workers import runtime
-from workers.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 ORIGIN = "mts.local/audit"

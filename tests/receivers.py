@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, NamedTuple
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
+from operations.adapters.ports import free_port
 from operations.notifications.message import Message
-from workers.servers import free_port
 
 LONGEST_SECONDS = 30
 MESSAGE = Message(

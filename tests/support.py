@@ -6,10 +6,8 @@
 import asyncio
 import inspect
 import os
-import random
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,13 +25,14 @@ import psutil
 from nats.aio.client import Client
 
 from operations.adapters import accounts, credentials, fleet_files, provision
+from operations.adapters.ports import free_port, free_ports
 from operations.cli.fleet import ask
 from operations.config import Nats, Postgres, Settings, subprocess_environment
 from operations.process_settings import Http, Log
 from workers import WORKERS
 from workers.nats_server import NatsServer
 from workers.postgres_server import PostgresServer
-from workers.servers import free_port, running_with
+from workers.servers import running_with
 
 T = TypeVar("T")
 POLL_SECONDS = 0.02
@@ -123,27 +122,6 @@ def kill_all(processes: Iterable[psutil.Process]) -> None:
 def remove_home(home: Path) -> None:
     """Remove a data folder, whoever owns what is in it."""
     shutil.rmtree(home, ignore_errors=True)
-
-
-def free_ports(count: int) -> int:
-    """Return the first of several neighbouring ports that nobody listens on.
-
-    Below those that the system gives to whoever asks for any: a test beside this one would be given
-    one of them before it is used here.
-    """
-    while True:
-        first = random.randrange(15_000, 32_000 - count)
-        if all(is_free(port) for port in range(first, first + count)):
-            return first
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        try:
-            listener.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            return False
-    return True
 
 
 def settings_for(home: Path, **sections: Any) -> Settings:

@@ -1,5 +1,6 @@
 """Do compose.yaml and deploy/ run the fleet that the settings and the workers describe?"""
 
+import os
 import re
 import signal
 import subprocess
@@ -13,10 +14,10 @@ from nats.aio.client import Client
 from support import Database, PostgresHandle, eventually, make_home, remove_home, settings_for
 
 from operations.adapters import accounts, credentials
+from operations.adapters.ports import free_port
 from operations.cli import compose_secrets
 from operations.config import Settings, catalogue
 from workers import WORKERS, nats_server, servers
-from workers.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "compose.yaml").read_text()
@@ -146,12 +147,13 @@ class Deployed:
 
     def start(self, service: str) -> psutil.Popen:
         command = [sys.executable, "-P", "-m", "workers", *SERVICES[service]["command"]]
-        return self._run(command, self.environment(service))
+        return self._run(command, self.environment(service), self._home / f"{service}.log")
 
-    def _run(self, command: list[str], environment: dict[str, str]) -> psutil.Popen:
-        process = psutil.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
-        )
+    def _run(
+        self, command: list[str], environment: dict[str, str], output: Path = Path(os.devnull)
+    ) -> psutil.Popen:
+        with output.open("ab") as log:
+            process = psutil.Popen(command, env=environment, stdout=log, start_new_session=True)
         self._processes.append(process)
         return process
 
@@ -159,7 +161,10 @@ class Deployed:
         """Run the health check of a service as compose does."""
         program = SERVICES[worker]["healthcheck"]["test"][3]
         program = program.replace("18300", str(self.http[worker]))
-        return subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+        ran = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+        said = (self._home / f"{worker}.log").read_text()[-2000:]
+        assert ran.returncode == 0, f"{ran.stderr.decode()[-200:]}\n{said}"
+        return True
 
     def has_its_keys(self, worker: str) -> bool:
         names = ("MTS_SERVICE_KEY_FILE", "MTS_NATS_PASSWORD_FILE", "MTS_POSTGRES_PASSWORD_FILE")

@@ -19,13 +19,6 @@ POLL_SECONDS = 0.02
 PATIENT = 10  # added to the nice value of what may wait, so that a halt does not
 
 
-def free_port() -> int:
-    """Return a TCP port on 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def refuse_taken_port(port: int, what: str, setting: str) -> None:
     """Raise Retryable, naming the setting to change, when another process listens on a port."""
     with socket.socket() as listener:

@@ -9,7 +9,6 @@ import asyncio
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from operations import config
 from operations.adapters import credentials, keyfiles, log_copies
+from operations.adapters.ports import free_port, free_ports
 from operations.adapters.publisher import Publisher
 from operations.cli.demo_floor import Floor
 from operations.cli.replay import USER, access
@@ -100,29 +100,10 @@ def _make_home() -> Path:
 def _settings(home: Path) -> Settings:
     return Settings(
         home=str(home),
-        nats=Nats(port=_free_ports(1), monitor_port=_free_ports(1)),
-        postgres=Postgres(port=_free_ports(1)),
-        http=Http(port=_free_ports(MOST_PARTS)),
+        nats=Nats(port=free_port(), monitor_port=free_port()),
+        postgres=Postgres(port=free_port()),
+        http=Http(port=free_ports(MOST_PARTS)),
     )
-
-
-def _free_ports(count: int) -> int:
-    """Return the first of several neighbouring ports that nobody listens on."""
-    while True:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            first: int = found.getsockname()[1]
-        if all(_is_free(port) for port in range(first, first + count)):
-            return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        try:
-            listener.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            return False
-    return True
 
 
 @contextmanager

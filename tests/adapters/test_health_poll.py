@@ -4,7 +4,7 @@ import pytest
 from http_stub import Stub
 
 from operations.adapters.health_poll import ask
-from workers.servers import free_port
+from operations.adapters.ports import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -10,9 +10,9 @@ from support import Database, NatsHandle
 
 from operations import config
 from operations.adapters import accounts, consumers, credentials, provision
+from operations.adapters.ports import free_port
 from operations.config import Settings, Watchdogs
 from operations.errors import Corrupted, Rejected, Retryable
-from workers.servers import free_port
 
 
 def with_nats(settings: Settings, **changes) -> Settings:

@@ -8,11 +8,11 @@ from support import eventually
 
 from operations.adapters import wire
 from operations.adapters.link import Access
+from operations.adapters.ports import free_port
 from operations.adapters.publisher import Publisher
 from operations.config import Nats
 from operations.errors import Retryable
 from workers.nats_server import binary
-from workers.servers import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -6,10 +6,10 @@ import socket
 import pytest
 
 from operations.adapters import credentials
+from operations.adapters.ports import free_port
 from operations.cli import doctor
 from operations.config import Nats, Postgres, Settings
 from operations.process_settings import Http
-from workers.servers import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -14,10 +14,10 @@ from support import Database, eventually, make_home, remove_home, settings_for
 
 from operations import config
 from operations.adapters import accounts, credentials, provision
+from operations.adapters.ports import free_port
 from operations.cli import compose_secrets
 from workers import WORKERS
 from workers.nats_server import NatsServer
-from workers.servers import free_port
 
 pytestmark = pytest.mark.containers
 ROOT = Path(__file__).resolve().parents[2]

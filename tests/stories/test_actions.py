@@ -10,6 +10,7 @@ from support import NatsHandle, eventually
 
 from operations.adapters import credentials, roster_files
 from operations.adapters.link import Access
+from operations.adapters.ports import free_port
 from operations.adapters.publisher import Publisher
 from operations.clock import NANOSECONDS, new_event_id, now_ns, rfc3339
 from operations.events.actions import (
@@ -25,7 +26,6 @@ from operations.signing.message import Signer
 from operations.simulation.order_flow import OMS_IDS, account_id
 from workers.paper_state import PaperState
 from workers.paper_tape import Capped, Uncapped, Wanted, read_tape
-from workers.servers import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 STRATEGY = "north-trend"

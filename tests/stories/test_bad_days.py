@@ -25,6 +25,7 @@ from support import (
 from watched_firm import put
 from watched_floor import ALL_ALIKE, WatchedFloor, variables
 
+from operations.adapters.ports import free_port
 from operations.config import Measure, Postgres, Watch
 from operations.events import subjects
 from operations.events.actions import ActionAnswered, ActionRequested
@@ -34,7 +35,6 @@ from operations.events.operations import ServicePolled
 from operations.halt.state import scope_of
 from workers.paper_state import PaperState
 from workers.paper_tape import Capped, read_tape
-from workers.servers import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 OMS = "oms-1"

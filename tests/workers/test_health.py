@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from operations.adapters.ports import free_port
 from operations.errors import Retryable
 from workers.health import LONGEST_REQUEST_BYTES, Conditions, serving
-from workers.servers import free_port
 
 pytestmark = pytest.mark.integration
 

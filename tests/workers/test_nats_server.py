@@ -5,8 +5,9 @@ import subprocess
 
 import psutil
 import pytest
-from support import NatsHandle, eventually_blocking, free_port
+from support import NatsHandle, eventually_blocking
 
+from operations.adapters.ports import free_port
 from operations.adapters.provision import prove_durable_writes
 from operations.errors import Rejected, Retryable
 from workers.nats_server import binary

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from support import eventually
 
+from operations.adapters.ports import free_port
 from operations.config import Settings, subprocess_environment
 from operations.errors import Corrupted, Retryable
 from operations.process_settings import Http
 from workers import runtime
 from workers.runtime import WORKER, Runtime
-from workers.servers import free_port
 
 pytestmark = pytest.mark.integration
 
