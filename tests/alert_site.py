@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 from halting import Firm, envelope, in_this_loop
+from history import read_stream
 from receivers import MailServer, Receiver
 from support import eventually
 
@@ -26,12 +27,15 @@ from operations.alert_settings import (
     Webhook,
 )
 from operations.config import Postgres, subprocess_environment
+from operations.events import subjects
 from operations.events.findings import Finding, FindingCleared, FindingRaised, FindingUpdated
+from operations.events.halts import HaltLifted, HaltRequested
 from operations.process_settings import Log
 from workers import notifications
 
 ROOT = Path(__file__).resolve().parents[1]
 ROLE = "mts_notifier"
+TOLD = (FindingRaised, FindingUpdated, FindingCleared, HaltRequested, HaltLifted)
 SECRETS = (
     "bot-secret", "hook-secret", "integration-secret", "hmac-secret", "notion-secret",
     "apprise-secret", "mail-password", "ping-secret",
@@ -44,7 +48,7 @@ class Site:
     def __init__(self, nats, database, receiver: Receiver, mail: MailServer, **alerts):
         self.firm = Firm(nats)
         self.nats, self.database, self.receiver, self.mail = nats, database, receiver, mail
-        self.alerts = Alerts(**({"halt_seconds": 0.0, "timeout_seconds": 2.0} | alerts))
+        self.alerts = Alerts(**({"halt_seconds": 0.0, "timeout_seconds": 30.0} | alerts))
         self.bot_token = SECRETS[0]
         self.log = Log()
         self.channels = ("telegram", "slack", "pagerduty", "email", "webhook", "notion")
@@ -121,22 +125,26 @@ class Site:
         counted["notion"] = len(self.receiver.at("/v1/pages"))
         return counted | {"email": len(self.mail.mails)}
 
-    async def tells(self, number, timeout=20):  # noqa: ASYNC109 (it polls)
+    async def tells(self, number):
         """Wait until every channel that is on got so many messages."""
         wanted = dict.fromkeys(self.channels, number)
-        await eventually(lambda: wanted.items() <= self.told().items(), timeout, str(wanted))
+        await eventually(lambda: wanted.items() <= self.told().items(), str(wanted))
 
     async def quiet(self):
         """Wait until everything that was stored is decided on and everything decided is sent."""
+
+        admin = self.firm.settings("admin").nats
+        told = [each for kind in TOLD for each in await read_stream(admin, subjects.wildcard(kind))]
+        last = max((each.sequence for each in told), default=0)
 
         async def nothing_left():
             waiting = await self.rows(
                 "SELECT FROM notify.message WHERE state IN ('waiting', 'sending')"
             )
-            reached = await self.rows("SELECT sequence FROM notify.progress")
-            return not waiting and reached
+            (decided,) = await self.rows("SELECT sequence FROM notify.progress")
+            return decided["sequence"] >= last and not waiting
 
-        await eventually(nothing_left, 30)
+        await eventually(nothing_left, f"all up to {last} is decided on and sent")
 
 
 class Process:
@@ -159,7 +167,7 @@ class Process:
         return self._said.decode()
 
     async def died(self):
-        await eventually(lambda: self._process.poll() is not None, 30, "it dies")
+        await eventually(lambda: self._process.poll() is not None, "it dies")
         assert self._process.returncode == -signal.SIGKILL, self.said()
 
     def pause(self):

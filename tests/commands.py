@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from logs import Log
+from support import PATIENCE_SECONDS
 
 from operations.config import subprocess_environment
 
 MTS = Path(sys.executable).with_name("mts")
 SECONDS = 60
+
+
+# Commands that wait for what becomes of an order, by default as long as a person likes to wait.
+WAITING = {
+    ("cmd",), ("config", "set"), ("config", "unset"), ("alerts", "ack"), ("alerts", "silence"),
+    ("alerts", "close"), ("actions", "release"), ("keys", "publish-roster"), ("canary",),
+}  # fmt: skip
 
 
 class Said(NamedTuple):
@@ -30,15 +38,25 @@ class Command:
 
     def __call__(self, *arguments: object) -> Said:
         done = subprocess.run(
-            [MTS, *map(str, arguments)],
+            words(*arguments),
             env=subprocess_environment(self.settings),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
         return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def words(*arguments: object) -> list[str]:
+    """Return a command line of `mts` that waits longer than any busy machine needs.
+
+    A test in which somebody does not answer says itself how long is waited: `--seconds`.
+    """
+    given = tuple(map(str, arguments))
+    waits = "--seconds" not in given and not WAITING.isdisjoint({given[:1], given[:2]})
+    return [str(MTS), *given, *(["--seconds", str(PATIENCE_SECONDS / 2)] if waits else [])]
 
 
 def command_for(log: Log, folder: Path) -> Command:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support import (
     Database,
     Fleet,
@@ -15,6 +16,17 @@ from support import (
 )
 
 from operations.config import Settings
+
+# The same examples in every run, however slow the machine is: what fails here, fails everywhere.
+# `pytest --hypothesis-profile=new` draws new ones.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("new", settings.get_profile("tests"), derandomize=False)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support import make_home, remove_home
+from support import PATIENCE_SECONDS, make_home, remove_home
 
 from operations.adapters.ports import free_port
 from operations.config import Settings
@@ -47,5 +47,5 @@ def running() -> Iterator[str]:
         yield f"postgresql://admin@127.0.0.1:{port}/postgres"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
         remove_home(home)

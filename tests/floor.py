@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 from history import History, read_history, read_stream
-from support import NatsHandle, eventually
+from support import PATIENCE_SECONDS, NatsHandle, eventually
 
 from operations.adapters import (
     accounts,
@@ -41,8 +41,7 @@ from operations.simulation.order_flow import OMS_IDS, registrations
 from operations.simulation.writer import Writer
 from workers.paper_tape import FILE, read_tape
 
-SECONDS = 20.0
-STORE_SECONDS = 10.0
+STORE_SECONDS = 60.0
 
 
 class Floor:
@@ -98,7 +97,7 @@ class Floor:
     def stop(self, name: str) -> None:
         """Ask a process to end, and wait until it has."""
         self.processes[name].terminate()
-        self.processes[name].wait(30)
+        self.processes[name].wait(PATIENCE_SECONDS)
 
     def restart(self, name: str) -> None:
         """Kill -9 and start again with the same settings."""
@@ -212,21 +211,20 @@ class Floor:
 
     async def acknowledged(
         self, halt_id: str, phase: str = "BLOCKING", by: Sequence[str] = OMS_IDS,
-        seconds: float = SECONDS,
     ) -> None:  # fmt: skip
         """Wait until order systems are so far with a halt."""
 
         async def there() -> bool:
             return set(by) <= await self.who(halt_id, phase)
 
-        await eventually(there, seconds, f"{phase} of {halt_id} by {', '.join(by)}")
+        await eventually(there, f"{phase} of {halt_id} by {', '.join(by)}")
 
     async def who(self, halt_id: str, phase: str) -> set[str]:
         """Return the order systems that said so much of a halt."""
         said = [event.data for event in await self.events(HaltAcknowledged)]
         return {each.oms_id for each in said if (each.halt_id, each.phase) == (halt_id, phase)}
 
-    async def denied(self, oms_id: str, code: str, seconds: float = SECONDS) -> None:
+    async def denied(self, oms_id: str, code: str) -> None:
         """Wait until the gate of an order system refuses an order with a code, from now on."""
         since = rfc3339(now_ns())
 
@@ -234,27 +232,27 @@ class Floor:
             found = [each for each in await self.events(GateRejected) if each.timestamp > since]
             return any((each.actor, each.data.rule_id) == (oms_id, code) for each in found)
 
-        await eventually(there, seconds, f"{oms_id} refuses with {code}")
+        await eventually(there, f"{oms_id} refuses with {code}")
 
-    async def lifted(self, halt_id: str, seconds: float = SECONDS) -> None:
+    async def lifted(self, halt_id: str) -> None:
         """Wait until the stream holds a lift of a halt."""
 
         async def there() -> bool:
             return any(halt_id in each.data.halt_ids for each in await self.events(HaltLifted))
 
-        await eventually(there, seconds, f"the lift of {halt_id}")
+        await eventually(there, f"the lift of {halt_id}")
 
     def tape(self, oms_id: str) -> Path:
         """Return where an order system keeps its tape."""
         return self.home / "paper" / oms_id / FILE
 
-    async def trading(self, *oms_ids: str, seconds: float = SECONDS) -> None:
+    async def trading(self, *oms_ids: str) -> None:
         """Wait until order systems send orders that they did not send before."""
         for oms_id in oms_ids or OMS_IDS:
             before = self.sent(oms_id)
             await eventually(
                 lambda oms_id=oms_id, before=before: self.sent(oms_id) > before,
-                seconds, f"{oms_id} trades",
+                f"{oms_id} trades",
             )  # fmt: skip
 
     def opened(self, oms_id: str, since_ns: int, until_ns: int) -> list[str]:
@@ -266,21 +264,21 @@ class Floor:
         path = self.tape(oms_id)
         return History([], {oms_id: list(read_tape(path)) if path.exists() else []})
 
-    async def opens(self, oms_id: str, seconds: float = SECONDS) -> None:
+    async def opens(self, oms_id: str) -> None:
         """Wait until an order system sends orders that open positions, from now on."""
         since_ns = now_ns()
         await eventually(
-            lambda: self.opened(oms_id, since_ns, 1 << 63), seconds, f"{oms_id} opens positions"
+            lambda: self.opened(oms_id, since_ns, 1 << 63), f"{oms_id} opens positions"
         )
 
-    async def holds(self, account_ids: Sequence[str], seconds: float = SECONDS) -> None:
+    async def holds(self, account_ids: Sequence[str]) -> None:
         """Wait until every order system has positions in some of these accounts."""
 
         def everywhere() -> bool:
             tapes = {oms_id: list(read_tape(self.tape(oms_id))) for oms_id in OMS_IDS}
             return all(History([], tapes).held(oms_id, account_ids) for oms_id in OMS_IDS)
 
-        await eventually(everywhere, seconds, "every order system holds something")
+        await eventually(everywhere, "every order system holds something")
 
     def sent(self, oms_id: str) -> int:
         """Return how many orders went to the venue."""
@@ -293,6 +291,6 @@ class Floor:
             if name in OMS_IDS and process.poll() is None:
                 psutil.Process(process.pid).resume()
                 process.terminate()
-                await asyncio.to_thread(process.wait, 30)
+                await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
         tapes = {oms_id: self.tape(oms_id) for oms_id in OMS_IDS}
         return await read_history(self.admin, tapes, skews_ns)

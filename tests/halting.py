@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-from support import NatsHandle, eventually
+from support import PATIENCE_SECONDS, NatsHandle, eventually
 
 from operations.adapters import accounts, judge, roster_files, stored, wire
 from operations.adapters.ports import free_port
@@ -90,7 +90,7 @@ class Firm:
         finally:
             for worker in running:
                 worker.stopping.set()
-            await asyncio.wait_for(asyncio.gather(*tasks), 20)
+            await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_SECONDS)
 
     async def stored(self, subject: str = HALTS) -> list[Event]:
         """Return the events of the stream on a subject that count."""
@@ -136,7 +136,7 @@ class Person:
         await self.client.flush()
         return event.event_id
 
-    async def hears(self, subject: str, timeout: float = 10.0, **data: Any) -> dict[str, Any]:  # noqa: ASYNC109
+    async def hears(self, subject: str, **data: Any) -> dict[str, Any]:
         """Wait until an event on a subject with such data was heard."""
 
         def found() -> dict[str, Any] | None:
@@ -146,7 +146,7 @@ class Person:
                     return event
             return None
 
-        return await eventually(found, timeout, f"{subject} {data} is heard")
+        return await eventually(found, f"{subject} {data} is heard")
 
 
 def envelope(subject_id: str, **more: Any) -> dict[str, Any]:
@@ -242,20 +242,20 @@ class WorkerProcess:
 
     async def died(self) -> None:
         """Wait until it has killed itself."""
-        await eventually(lambda: self._process.poll() is not None, 30, "it dies")
+        await eventually(lambda: self._process.poll() is not None, "it dies")
         assert self._process.returncode == -signal.SIGKILL
 
     async def paused(self) -> None:
         """Wait until it is stopped."""
         stat = Path(f"/proc/{self._process.pid}/stat")
-        await eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 30)
+        await eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
 
     async def ready(self) -> None:
         """Wait until it says that it is ready."""
-        await eventually(lambda: asyncio.to_thread(self._is_ready), 30, "it is ready")
+        await eventually(lambda: asyncio.to_thread(self._is_ready), "it is ready")
 
     def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == 200
@@ -278,13 +278,13 @@ async def in_this_loop(
         yield worker
     finally:
         worker.stopping.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, PATIENCE_SECONDS)
 
 
 async def ready(*workers: runtime.Runtime) -> None:
     """Wait until halt workers have read everything and say so."""
     for worker in workers:
-        await eventually(partial(_is_ready, worker), 20, "the halt worker is ready")
+        await eventually(partial(_is_ready, worker), "the halt worker is ready")
 
 
 def _is_ready(worker: runtime.Runtime) -> bool:

@@ -24,7 +24,6 @@ OMS = "oms-1"
 CRASHING = Path(__file__).parent / "workers" / "crash_at.py"
 SOUTH, NORTH = Scope("FUND_HALT", "south"), Scope("FUND_HALT", "north")
 PAPER = tuple(seat.account_id for seat in seats(OMS) if seat.trading == "paper")
-SECONDS = 200  # it starts again and again meanwhile
 HEARD = {"before remember heard", "after remember heard"}
 CANCELED = {
     f"{side} {step}" for side in ("before", "after") for step in ("end halt", "remember canceling")
@@ -43,14 +42,14 @@ def start(floor: Floor, times: int, chance: float) -> Path:
 
 async def is_told_and_does_it(floor: Floor) -> set[str]:
     """Tell it to reduce, cancel, halt, flatten, obey a file and resume; returns the halts' ids."""
-    await eventually(lambda: floor.history_of(OMS).held(OMS, PAPER) > 2, SECONDS, "it holds")
+    await eventually(lambda: floor.history_of(OMS).held(OMS, PAPER) > 2, "it holds")
     await it_reduces(floor)
     await it_cancels(floor)
     halt_id = await floor.halt(SOUTH)
     await acknowledged(floor, halt_id, "BLOCKING")
     await floor.order(orders_of_people.flatten("operator", halt_id, "south", PAPER, "a story"))
     await acknowledged(floor, halt_id, "FLAT")
-    await eventually(lambda: "FLAT" in memory(floor).done[halt_id], SECONDS, "it is noted")
+    await eventually(lambda: "FLAT" in memory(floor).done[halt_id], "it is noted")
     assert floor.history_of(OMS).held(OMS, PAPER) == 0
     file_id = await a_file_stops_it(floor)
     halt_ids = [halt_id, file_id]
@@ -60,9 +59,9 @@ async def is_told_and_does_it(floor: Floor) -> set[str]:
         halt_ids.append(await floor.halt(Scope("STRATEGY_HALT", seat.strategy_id)))
         await acknowledged(floor, halt_ids[-1], "BLOCKING")
     await floor.ask_to_resume(halt_ids)
-    await floor.lifted(file_id, SECONDS)
-    await floor.opens(OMS, SECONDS)
-    await eventually(lambda: memory(floor).file is None, SECONDS, "the file is over")
+    await floor.lifted(file_id)
+    await floor.opens(OMS)
+    await eventually(lambda: memory(floor).file is None, "the file is over")
     return set(halt_ids)
 
 
@@ -108,16 +107,16 @@ async def it_reduces(floor: Floor) -> None:
         said = [event.data for event in await floor.events(ActionAnswered)]
         return any((each.action_id, each.phase) == (action_id, "COMPLETED") for each in said)
 
-    await eventually(completed, SECONDS, "it holds half")
+    await eventually(completed, "it holds half")
     order = ReleaseOrder(action_id=action_id, reason="a story", **times())
     await floor.order(ReleaseCommanded(**envelope(action_id), data=order))
-    await eventually(lambda: b'"do":"uncap"' in floor.tape(OMS).read_bytes(), SECONDS, "released")
+    await eventually(lambda: b'"do":"uncap"' in floor.tape(OMS).read_bytes(), "released")
 
 
 async def it_cancels(floor: Floor) -> None:
     """Cancel everything, again while nothing was open: then there was nothing to die at."""
     for _ in range(MOST):
-        await floor.trading(OMS, seconds=SECONDS)
+        await floor.trading(OMS)
         command = orders_of_people.cancel_all("operator", NORTH, "a story")
         await floor.order(command)
         await acknowledged(floor, command.data.command_id, "CANCEL_CONFIRMED")
@@ -136,10 +135,10 @@ async def a_file_stops_it(floor: Floor) -> str:
         own = (each.data.halt_id for each in found if each.strategy_id == f"oms.{OMS}")
         return next((each for each in own if each not in before), "")
 
-    halt_id = await eventually(requested, SECONDS, "the file becomes a halt")
+    halt_id = await eventually(requested, "the file becomes a halt")
     await acknowledged(floor, halt_id, "BLOCKING")
     file.unlink()
-    await eventually(lambda: not memory(floor).file.present, SECONDS, "it saw the file go")
+    await eventually(lambda: not memory(floor).file.present, "it saw the file go")
     return halt_id
 
 
@@ -148,4 +147,4 @@ def memory(floor: Floor) -> Memory:
 
 
 async def acknowledged(floor: Floor, halt_id: str, phase: str) -> None:
-    await floor.acknowledged(halt_id, phase, by=(OMS,), seconds=SECONDS)
+    await floor.acknowledged(halt_id, phase, by=(OMS,))

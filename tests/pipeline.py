@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import msgspec
-from support import Database, NatsHandle, eventually
+from support import PATIENCE_SECONDS, Database, NatsHandle, eventually
 
 from operations.adapters import accounts, credentials, provision
 from operations.adapters.ledger import head
@@ -157,7 +157,7 @@ class Site:
         finally:
             for worker in running:
                 worker.stopping.set()
-            await asyncio.wait_for(asyncio.gather(*tasks), 20)
+            await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_SECONDS)
 
     async def position(self) -> int:
         """Return the stream sequence up to which the log is sealed; -1 without a log."""
@@ -168,13 +168,13 @@ class Site:
             await connection.close()
         return top.stream_sequence if top else -1
 
-    async def sealed_to(self, stream_sequence: int, timeout: float = 30.0) -> None:  # noqa: ASYNC109
+    async def sealed_to(self, stream_sequence: int) -> None:
         """Wait until the log holds the stream up to a sequence."""
 
         async def there() -> bool:
             return await self.position() >= stream_sequence
 
-        await eventually(there, timeout, f"sealing up to {stream_sequence}")
+        await eventually(there, f"sealing up to {stream_sequence}")
 
     async def seal_everything(self) -> list[Entry]:
         """Let a sealer finish what the stream holds; return the log."""
@@ -205,13 +205,13 @@ class SealerProcess:
 
     async def died(self) -> None:
         """Wait until it has killed itself."""
-        await eventually(lambda: self._process.poll() is not None, 30, "the step is reached")
+        await eventually(lambda: self._process.poll() is not None, "the step is reached")
         assert self._process.returncode == -signal.SIGKILL
 
     async def paused(self) -> None:
         """Wait until it has paused itself."""
         stat = Path(f"/proc/{self._process.pid}/stat")
-        await eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 30)
+        await eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
 
     def resume(self) -> None:
         self._process.send_signal(signal.SIGCONT)
@@ -261,7 +261,9 @@ class RawPublisher:
         """Wait until the server has read everything; collects what it complained about."""
         self._writer.write(b"PING\r\n")
         await self._writer.drain()
-        while (line := await asyncio.wait_for(self._reader.readline(), 20)) != b"PONG\r\n":
+        while (
+            line := await asyncio.wait_for(self._reader.readline(), PATIENCE_SECONDS)
+        ) != b"PONG\r\n":
             assert line, f"the server closed the connection after {self.errors}"
             if line.startswith(b"-ERR"):
                 self.errors.append(line)
@@ -271,7 +273,7 @@ async def stream_state(nats: NatsHandle) -> dict[str, int]:
     """Return what the server says about the stream."""
     client = await nats.connect()
     try:
-        answer = await client.request("$JS.API.STREAM.INFO.MTS", timeout=5)
+        answer = await client.request("$JS.API.STREAM.INFO.MTS", timeout=30)
     finally:
         await client.close()
     state: dict[str, int] = msgspec.json.decode(answer.data)["state"]
@@ -293,7 +295,7 @@ async def fill(nats: NatsHandle, messages: Sequence[Message]) -> int:
         last = (await stream_state(nats))["last_seq"]
         return last if last >= before + len(messages) else 0
 
-    return await eventually(stored, 30, f"{len(messages)} messages are stored")
+    return await eventually(stored, f"{len(messages)} messages are stored")
 
 
 class Acknowledged:
@@ -310,12 +312,12 @@ class Acknowledged:
 
     async def __aexit__(self, *_: object) -> None:
         self._stopping.set()
-        await asyncio.wait_for(self._task, 30)
+        await asyncio.wait_for(self._task, PATIENCE_SECONDS)
 
     async def more(self, count: int) -> None:
         """Wait until so many more events are acknowledged."""
         wanted = len(self.events) + count
-        await eventually(lambda: len(self.events) >= wanted, 30, f"{wanted} acknowledgements")
+        await eventually(lambda: len(self.events) >= wanted, f"{wanted} acknowledgements")
 
     async def _publish(self) -> None:
         number = 0

@@ -19,7 +19,8 @@ from aiosmtpd.smtp import AuthResult
 from operations.adapters.ports import free_port
 from operations.notifications.message import Message
 
-LONGEST_SECONDS = 30
+LONGEST_SECONDS = 120
+START_SECONDS = 60
 MESSAGE = Message(
     message_id="m-1",
     key="k-1",
@@ -149,6 +150,7 @@ class MailServer:
             hostname="127.0.0.1",
             port=self.port,
             auth_require_tls=False,
+            ready_timeout=START_SECONDS,
             authenticator=self._authenticate,
         )
 

@@ -103,7 +103,6 @@ class SettingHouse:
         async with in_this_loop("settings", self.settings(), run) as worker:
             await eventually(
                 lambda: (found := worker.conditions.get("worker")) and words in found.detail,
-                90,
                 f"it says {words}",
             )
             yield worker
@@ -128,7 +127,7 @@ class SettingHouse:
 
     async def dies_at(self, step: str, count: int) -> None:
         with self.process(step, str(count), "KILL") as process:
-            await eventually(lambda: process.poll() is not None, 30, "it dies")
+            await eventually(lambda: process.poll() is not None, "it dies")
             assert process.returncode == -signal.SIGKILL
 
     async def changes(self) -> list[ConfigChanged]:
@@ -145,7 +144,7 @@ class SettingHouse:
         async def there() -> bool:
             return await self.values() == [*expected]
 
-        await eventually(there, 60, f"the stream holds {expected}")
+        await eventually(there, f"the stream holds {expected}")
 
     async def refusal(self, cause: str) -> str:
         """Return the words with which a command was refused."""
@@ -156,7 +155,7 @@ class SettingHouse:
                     return each.data.details
             return ""
 
-        return await eventually(found, 15, f"{cause} is refused")
+        return await eventually(found, f"{cause} is refused")
 
     async def bucket(self, key: str) -> dict:
         """Return what an ordinary client of NATS KV reads under a key."""

@@ -4,7 +4,8 @@ import os
 import pty
 import subprocess
 
-from commands import MTS, Command
+from commands import Command, words
+from support import PATIENCE_SECONDS
 
 from operations.config import subprocess_environment
 
@@ -21,7 +22,7 @@ def at_a_terminal(
     """Run `mts` at a terminal of a width and type an answer at each question."""
     here, there = pty.openpty()
     with subprocess.Popen(
-        [MTS, *arguments],
+        words(*arguments),
         env=subprocess_environment(command.settings) | {"COLUMNS": str(width), "TERM": "xterm"},
         stdin=there,
         stdout=there,
@@ -38,6 +39,6 @@ def at_a_terminal(
             text += read
             if text.endswith(b": ") and answers:
                 os.write(here, f"{answers.pop(0)}\n".encode())
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
     os.close(here)
     return process.returncode, text.decode()

@@ -11,7 +11,15 @@ import psutil
 import pytest
 import yaml
 from nats.aio.client import Client
-from support import Database, PostgresHandle, eventually, make_home, remove_home, settings_for
+from support import (
+    PATIENCE_SECONDS,
+    Database,
+    PostgresHandle,
+    eventually,
+    make_home,
+    remove_home,
+    settings_for,
+)
 
 from operations.adapters import accounts, credentials
 from operations.adapters.ports import free_port
@@ -191,8 +199,8 @@ def deployed():
 
 @pytest.mark.integration
 async def test_the_services_with_their_own_variables_are_a_fleet(deployed):
-    assert deployed.start("init").wait(60) == 0
-    assert deployed.start("init").wait(60) == 0  # safe to repeat
+    assert deployed.start("init").wait(PATIENCE_SECONDS) == 0
+    assert deployed.start("init").wait(PATIENCE_SECONDS) == 0  # safe to repeat
     for worker in WORKERS:
         assert deployed.has_its_keys(worker)
         deployed.start(worker)
@@ -212,9 +220,7 @@ async def test_the_services_with_their_own_variables_are_a_fleet(deployed):
         # The event and the genesis; the watchdogs write minutes beside them.
         return signed == await connection.fetchval("SELECT count(*) FROM audit.event") >= 2
 
-    await eventually(everything_arrived, 90, "the event is sealed, signed and projected")
+    await eventually(everything_arrived, "the event is sealed, signed and projected")
     await connection.close()
     for worker in WORKERS:
-        await eventually(
-            lambda worker=worker: deployed.is_healthy(worker), 30, f"{worker} is healthy"
-        )
+        await eventually(lambda worker=worker: deployed.is_healthy(worker), f"{worker} is healthy")

@@ -2,7 +2,7 @@
 
 import pytest
 from halting import Firm, halt_order, resume_order
-from oms_cases import Floor, acknowledged, code, leased, order, register, trading
+from oms_cases import Floor, acknowledged, code, leased, order, register, trading, verdict
 from support import eventually
 
 pytestmark = pytest.mark.integration
@@ -25,7 +25,7 @@ async def test_it_boots_closed_and_trades_once_it_has_read_the_stream_and_heard_
         assert code(floor.trade(order("alone"))) == "LEASE_LAPSED"
         async with firm.working():
             await leased(oms)
-            assert code(floor.trade(order("good"))) == "send"
+            assert await verdict(floor, order("good")) == "send"
             assert oms.report().mode is None
 
 
@@ -63,7 +63,7 @@ async def test_what_worked_is_canceled_once_confirmed_and_said(firm, tmp_path):
     ):
         await leased(oms)
         await person.listen(ACKNOWLEDGED)
-        assert code(floor.trade(order("resting"))) == "send"
+        assert await verdict(floor, order("resting")) == "send"
         from halting import times
         from oms_cases import envelope
 

@@ -13,6 +13,7 @@ from oms_client_wire import Key, Signer, signed_bytes
 from support import Fleet, NatsHandle, eventually
 
 from operations.adapters import orders_of_people
+from operations.events.halts import ResumeRequested
 from operations.halt.state import FIRM, Scope
 from operations.simulation.order_flow import seats
 
@@ -69,7 +70,7 @@ async def running(floor: Floor, kind: type[Client]) -> AsyncIterator[Client]:
     )
     task = asyncio.create_task(one.run())
     try:
-        await eventually(lambda: not denied(one), 30, "it may trade")
+        await eventually(lambda: not denied(one), "it may trade")
         yield one
     finally:
         task.cancel()
@@ -131,20 +132,20 @@ async def test_a_foreign_order_system_is_halted_and_lifted_by_signed_orders_only
     firm_id = await floor.halt(FIRM)
     for each in (halt_id, firm_id):
         await floor.acknowledged(each, by=("oms-1",))
-    assert denied(client) == "STRATEGY_HALTED"
+    await eventually(lambda: denied(client) == "STRATEGY_HALTED")
     await floor.ask_to_resume([halt_id])
-    await eventually(lambda: denied(client) == "FIRM_HALTED", 20)
+    await eventually(lambda: denied(client) == "FIRM_HALTED")
     resume = await floor.ask_to_resume([firm_id])
-    await asyncio.sleep(1)  # the wish is stored and decided
+    await eventually(lambda: floor.events(ResumeRequested), "the co-sign request is open")
     assert denied(client) == "FIRM_HALTED"
     await floor.cosign(resume)
-    await eventually(lambda: not denied(client), 20)
+    await eventually(lambda: not denied(client))
 
 
 @pytest.mark.integration
 async def test_a_foreign_order_system_without_a_halt_worker_opens_nothing(floor, client):
     floor.kill("halt-1")
-    await eventually(lambda: denied(client) == "LEASE_LAPSED", 10)
+    await eventually(lambda: denied(client) == "LEASE_LAPSED")
     halt_id = await floor.halt(FIRM)
     await floor.acknowledged(halt_id, by=("oms-1",))
     assert denied(client) == "FIRM_HALTED"
@@ -154,14 +155,14 @@ async def test_a_foreign_order_system_without_a_halt_worker_opens_nothing(floor,
 async def test_the_file_of_a_foreign_order_system_becomes_the_halt_that_it_computed(floor, client):
     file = floor.home / "foreign" / "HALT"
     file.touch()
-    await eventually(lambda: denied(client) in ("FILE_HALT", "OMS_HALTED"), 5)
-    (halt_id,) = await eventually(lambda: [*client.halts], 5)
+    await eventually(lambda: denied(client) in ("FILE_HALT", "OMS_HALTED"))
+    (halt_id,) = await eventually(lambda: [*client.halts])
     await floor.acknowledged(halt_id, by=("oms-1",))
     file.unlink()
-    await eventually(lambda: client.halts[halt_id].stored, 20, "the halt worker decides the same")
+    await eventually(lambda: client.halts[halt_id].stored, "the halt worker decides the same")
     assert denied(client) == "OMS_HALTED"
     await floor.ask_to_resume([halt_id])
-    await eventually(lambda: not denied(client), 20)
+    await eventually(lambda: not denied(client))
 
 
 @pytest.mark.unit

@@ -18,6 +18,7 @@ from oms_cases import (
     register,
     strategy,
     trading,
+    verdict,
 )
 from support import eventually
 from test_oms_trust import publish, requested
@@ -54,11 +55,11 @@ async def test_pitfall_1_a_cancel_path_that_raises_neither_opens_the_gate_nor_en
     floor = Floor()
     async with firm.working(), trading(firm, tmp_path, floor) as (oms, _):
         await leased(oms)
-        assert code(floor.trade(order("a"))) == "send"
+        assert await verdict(floor, order("a")) == "send"
         floor.fails = 1
         await publish(firm, with_cancels("h-1"), firm.signer("service-halt"))
-        await eventually(lambda: floor.canceled == ["a"], 10, "it is repeated until it works")
-        assert code(floor.trade(order("b"))) == "FIRM_HALTED"
+        await eventually(lambda: floor.canceled == ["a"], "it is repeated until it works")
+        assert await verdict(floor, order("b")) == "FIRM_HALTED"
         assert {halt_id for _, halt_id in floor.cancels_asked} == {"h-1"}
 
 
@@ -69,7 +70,7 @@ async def test_pitfall_2_what_cannot_be_folded_closes_the_gate(firm, tmp_path):
         oms.gate.halts.request = None  # a mistake of ours, in the middle of a halt
         await publish(firm, requested("h-1"), firm.signer("service-halt"))
         await eventually(lambda: "GATE_ERROR" in oms.gate.holds, message="it closes")
-        assert code(floor.trade(order("a"))) == "GATE_ERROR"
+        assert await verdict(floor, order("a")) == "GATE_ERROR"
 
 
 async def test_pitfall_3_a_restart_does_not_do_a_flatten_twice(firm, tmp_path):
@@ -82,7 +83,7 @@ async def test_pitfall_3_a_restart_does_not_do_a_flatten_twice(firm, tmp_path):
             oms.gate.position(ACCOUNT, "AAPL", Decimal(7))
             oms.gate.position(ACCOUNT, "MSFT", Decimal(-3))
             await leased(oms)
-            assert code(floor.trade(order("resting", symbol="MSFT"))) == "send"
+            assert await verdict(floor, order("resting", symbol="MSFT")) == "send"
             await person.send(halt_order("h-1", "FUND_HALT", fund_id="alpha"), "operator")
             await acknowledged(person, "oms-1", "BLOCKING", halt_id="h-1")
             await person.send(command, "operator")
@@ -100,7 +101,7 @@ async def test_pitfall_3_a_restart_does_not_do_a_flatten_twice(firm, tmp_path):
             await person.send(flatten("h-2", "acc-2", fund_id="beta"), "operator")
             await acknowledged(person, "oms-1", "FLAT", halt_id="h-2")
             assert len(floor.sent) == 4, "what was flat before the restart is not begun again"
-            assert code(floor.trade(order("more"))) == "FUND_HALTED"
+            assert await verdict(floor, order("more")) == "FUND_HALTED"
 
 
 class Unfilled(Floor):
@@ -128,13 +129,13 @@ async def test_a_flatten_that_was_void_before_it_was_finished_is_said_once_after
             await acknowledged(person, "oms-1", "BLOCKING", halt_id="h-1")
             await person.send(command, "operator")
             await eventually(lambda: floor.sent, message="its exit went out")
-        await eventually(lambda: now_ns() > parse_rfc3339(soon), 10, "the order is void")
+        await eventually(lambda: now_ns() > parse_rfc3339(soon), "the order is void")
         for again in ("h-2", "h-3"):
             async with trading(firm, tmp_path, floor) as (oms, _):
                 oms.gate.position(ACCOUNT, "AAPL", Decimal(7))
                 await leased(oms)
                 said = await acknowledged(person, "oms-1", "REFUSED", halt_id="h-1")
-                await eventually(lambda: "REFUSED" in memory.read_text(), 10, "it is remembered")
+                await eventually(lambda: "REFUSED" in memory.read_text(), "it is remembered")
                 await person.send(halt_order(again, "FUND_HALT", fund_id="beta"), "operator")
                 await acknowledged(person, "oms-1", "BLOCKING", halt_id=again)
         words = said["data"]["reason"]
@@ -209,7 +210,7 @@ async def test_pitfall_7_cancels_go_on_after_the_lift_until_the_venue_has_confir
     ):
         await leased(oms)
         await person.listen(ACKNOWLEDGED)
-        assert code(floor.trade(order("a"))) == "send"
+        assert await verdict(floor, order("a")) == "send"
         floor.refuses_cancels = True
         event = with_cancels("h-1")
         data = msgspec.structs.replace(event.data, level="FUND_HALT")
@@ -268,7 +269,7 @@ async def test_pitfall_15_nothing_is_flattened_without_a_halt_and_nothing_is_bou
         await acknowledged(person, "oms-1", "FLAT", halt_id="h-2")
         assert len(floor.sent) == 1
         for side in ("buy", "sell"):
-            assert code(floor.trade(order(f"again-{side}", side=side))) == "FUND_HALTED"
+            assert await verdict(floor, order(f"again-{side}", side=side)) == "FUND_HALTED"
         assert await firm.active() == {"h-2"}, "it stays until people lift it"
 
 
@@ -286,12 +287,12 @@ async def test_pitfall_18_what_was_lifted_and_what_was_halted_while_it_was_off_i
             await eventually(lambda: oms.gate.halts.stored("h-1"), message="stored")
         await person.send(resume_order("r-1", "h-1"), "operator")
         await person.send(halt_order("h-2", "FUND_HALT", fund_id="beta"), "operator")
-        await eventually(partial(holds, firm, {"h-2"}), 10, "one lifted, one halted")
+        await eventually(partial(holds, firm, {"h-2"}), "one lifted, one halted")
         async with trading(firm, tmp_path) as (oms, floor):
             await leased(oms)
-            assert code(floor.trade(order("a"))) == "send"
+            assert await verdict(floor, order("a")) == "send"
             momentum = {"strategy_id": "momentum", "fund_id": "beta", "account_id": "acc-2"}
-            assert code(floor.trade(order("b", **momentum))) == "FUND_HALTED"
+            assert await verdict(floor, order("b", **momentum)) == "FUND_HALTED"
 
 
 async def holds(firm: Firm, halt_ids: set[str]) -> bool:
@@ -306,7 +307,7 @@ async def test_pitfall_17_a_cancel_waits_for_nobody(firm, tmp_path):
 async def test_pitfall_18_a_strategy_that_nobody_registered_does_not_trade(firm, tmp_path):
     async with firm.working(), trading(firm, tmp_path) as (oms, floor):
         await leased(oms)
-        assert code(floor.trade(order("a"))) == "UNKNOWN_STRATEGY"
+        assert await verdict(floor, order("a")) == "UNKNOWN_STRATEGY"
         await register(firm)
         await eventually(lambda: code(floor.trade(order("b"))) == "send", message="registered")
 
@@ -323,7 +324,7 @@ async def test_the_file_halt_blocks_without_a_bus_and_is_lifted_by_people_only(f
     async with firm.working(), firm.connected("operator") as person:
         await person.listen(ACKNOWLEDGED)
         async with trading(firm, tmp_path) as (oms, floor):
-            await eventually(lambda: oms.gate.halts.stored(halt_id), 20, "the stream has it")
+            await eventually(lambda: oms.gate.halts.stored(halt_id), "the stream has it")
             assert halt_id in oms.gate.halts.active
             assert code(floor.trade(order("b"))) == "FILE_HALT"
             (tmp_path / "HALT").unlink()
@@ -331,11 +332,11 @@ async def test_the_file_halt_blocks_without_a_bus_and_is_lifted_by_people_only(f
             denial = floor.trade(order("c"))
             assert (denial.code, denial.halt_id) == ("OMS_HALTED", halt_id)
             await person.send(resume_order("r-1", halt_id), "operator")
-            await eventually(lambda: code(floor.trade(order("d"))) == "send", 10, "lifted")
+            await eventually(lambda: code(floor.trade(order("d"))) == "send", "lifted")
             await eventually(lambda: oms._memory.now.file is None, message="forgotten")
         async with trading(firm, tmp_path) as (oms, floor):
             await leased(oms)
-            assert code(floor.trade(order("e"))) == "send"
+            assert await verdict(floor, order("e")) == "send"
 
 
 async def test_a_file_that_appears_while_it_trades_blocks_within_a_moment_and_is_said(
@@ -350,7 +351,7 @@ async def test_a_file_that_appears_while_it_trades_blocks_within_a_moment_and_is
         await leased(oms)
         await person.listen(ACKNOWLEDGED)
         (tmp_path / "HALT").touch()
-        await eventually(lambda: code(floor.trade(order("a"))) == "FILE_HALT", 2, "it blocks")
+        await eventually(lambda: code(floor.trade(order("a"))) == "FILE_HALT", "it blocks")
         said = await acknowledged(person, "oms-1", "BLOCKING", via="file")
         assert said["strategy_id"] == "oms.oms-1"
 
@@ -364,8 +365,8 @@ async def test_after_a_minute_without_a_halt_worker_it_asks_to_cancel_what_is_no
         oms.gate.position(ACCOUNT, "AAPL", Decimal(10))
         async with firm.working():
             await leased(oms)
-            assert code(floor.trade(order("opens"))) == "send"
-            assert code(floor.trade(order("closes", side="sell"))) == "send"
+            assert await verdict(floor, order("opens")) == "send"
+            assert await verdict(floor, order("closes", side="sell")) == "send"
             assert floor.canceled == []
-        await eventually(lambda: floor.canceled == ["opens"], 6, "canceled")
+        await eventually(lambda: floor.canceled == ["opens"], "canceled")
         assert floor.cancels_asked == [("opens", "")]

@@ -6,7 +6,7 @@ from contextlib import suppress
 import msgspec
 import pytest
 from halting import Firm, envelope, halt_order, resume_order
-from oms_cases import Floor, acknowledged, code, leased, order, register, strategy, trading
+from oms_cases import Floor, acknowledged, code, leased, order, register, strategy, trading, verdict
 from support import eventually
 
 from operations.adapters.roster_files import read_private
@@ -62,7 +62,7 @@ async def test_halts_that_nobody_signed_or_a_stranger_signed_stop_nothing(firm, 
         await read_past(firm, oms)
         assert not oms.gate.halts.active
         assert oms.refused >= 5
-        assert code(floor.trade(order("a"))) == "send"
+        assert await verdict(floor, order("a")) == "send"
 
 
 async def test_a_lift_counts_only_from_the_stream_and_only_with_the_people_in_it(firm, tmp_path):
@@ -100,7 +100,7 @@ async def test_a_lift_counts_only_from_the_stream_and_only_with_the_people_in_it
         await publish(firm, lifted(), thief)
         await read_past(firm, oms)
         assert "h-1" in oms.gate.halts.active
-        assert code(floor.trade(order("a"))) == "STRATEGY_HALTED"
+        assert await verdict(floor, order("a")) == "STRATEGY_HALTED"
         await publish(firm, lifted((people,)), thief)
         await eventually(lambda: code(floor.trade(order("b"))) == "send", message="lifted")
 
@@ -112,14 +112,14 @@ async def test_without_a_halt_worker_it_reduces_only_within_three_seconds_and_re
     async with trading(firm, tmp_path) as (oms, floor):
         async with firm.working():
             await leased(oms)
-        assert code(floor.trade(order("a"))) == "send"
-        await eventually(lambda: oms.gate.lapsed, 4, "the lease lapses")
+            assert await verdict(floor, order("a")) == "send"
+        await eventually(lambda: oms.gate.lapsed, "the lease lapses")
         denial = floor.trade(order("b"))
         assert denial.code == "LEASE_LAPSED"
         assert oms.report().mode == "REDUCE_ONLY"
         async with firm.working():
             await leased(oms)
-            assert code(floor.trade(order("c"))) == "send"
+            assert await verdict(floor, order("c")) == "send"
 
 
 async def test_a_persons_halt_is_obeyed_directly_while_every_halt_worker_is_dead(firm, tmp_path):
@@ -137,7 +137,7 @@ async def test_a_persons_halt_is_obeyed_directly_while_every_halt_worker_is_dead
     async with trading(firm, tmp_path) as (again, _):
         assert "h-9" in again.gate.halts.active, "before a byte of the stream was read"
         async with firm.working():
-            await eventually(lambda: again.gate.halts.stored("h-9"), 20, "a halt worker stores it")
+            await eventually(lambda: again.gate.halts.stored("h-9"), "a halt worker stores it")
 
 
 async def test_a_restart_forgets_no_halt_and_acknowledges_it_only_once(firm, tmp_path):
@@ -166,11 +166,11 @@ async def test_the_bus_may_go_and_come_back_and_no_halt_of_that_time_is_missed(f
         firm.nats.kill()
         await eventually(lambda: oms.problem, message="it notices")
         assert code(floor.trade(order("a"))) in ("send", "LEASE_LAPSED")
-        await eventually(lambda: oms.gate.lapsed, 5, "the lease lapses")
+        await eventually(lambda: oms.gate.lapsed, "the lease lapses")
         assert code(floor.trade(order("b"))) == "LEASE_LAPSED"
         await asyncio.to_thread(firm.nats.start)
         await publish(firm, requested("h-1"), firm.signer("service-halt"))
-        await eventually(lambda: "h-1" in oms.gate.halts.active, 20, "the halt is read")
+        await eventually(lambda: "h-1" in oms.gate.halts.active, "the halt is read")
 
 
 async def test_a_deaf_order_system_obeys_from_the_stream(firm, tmp_path):

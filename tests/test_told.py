@@ -21,7 +21,7 @@ from operations.watchdogs.portfolio_vol_dd import NAME
 
 pytestmark = pytest.mark.unit
 
-OLD, CREATED_NS = "watchdogs/v0", 1
+OLD, CREATED_NS, TODAY_NS = "watchdogs/v0", 1, now_ns()
 BREACH = [CALM] * 30 + [WILD] * 8  # raised and not cleared
 OVER = BREACH + [CALM] * 45  # cleared in the end
 
@@ -134,7 +134,7 @@ def told_by_another_release(stream, days, most=1 << 30):
 def minute(number: int) -> ClockTicked:
     """The tick of a minute at which tables are measured."""
     step_ns = MEASURE_MINUTES * 60 * NANOSECONDS
-    at = rfc3339((now_ns() // step_ns + number) * step_ns)
+    at = rfc3339((TODAY_NS // step_ns + number) * step_ns)
     tick = event(ClockTicked, "leader", Tick(minute=at, offset_ms=0.0))
     return msgspec.structs.replace(tick, event_id=f"tick-{number}")
 

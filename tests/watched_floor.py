@@ -29,7 +29,6 @@ from operations.events.base import Event
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
 
 CRASHING = Path(__file__).parent / "workers" / "crash_at.py"
-SECONDS = 60.0
 SPOKEN = ("mts.v1.operations.finding.", ActionRequested.pattern)
 WORKERS = ("-m", "workers")
 
@@ -62,8 +61,7 @@ class WatchedFloor(Floor):
         """Wait until workers say that they have read everything and work."""
         for name in names:
             await eventually(
-                lambda name=name: asyncio.to_thread(self._is_ready, name),
-                SECONDS, f"{name} is ready",
+                lambda name=name: asyncio.to_thread(self._is_ready, name), f"{name} is ready",
             )  # fmt: skip
 
     def _is_ready(self, name: str) -> bool:
@@ -86,7 +84,7 @@ class WatchedFloor(Floor):
     async def died(self, name: str) -> None:
         """Wait until a worker has killed itself."""
         process = self.processes[name]
-        await eventually(lambda: process.poll() is not None, SECONDS, f"{name} dies")
+        await eventually(lambda: process.poll() is not None, f"{name} dies")
         assert process.returncode == -signal.SIGKILL, self.log(name)[-2000:]
 
     async def publish(self, *events: Event) -> int:
@@ -116,7 +114,7 @@ class WatchedFloor(Floor):
             found = await self.of(kind, **data)
             return found if len(found) >= count else []
 
-        return await eventually(there, SECONDS, f"{count} {kind.__name__} with {data}")
+        return await eventually(there, f"{count} {kind.__name__} with {data}")
 
     async def judged(self, sequence: int) -> None:
         """Wait until watchdogs and limits have judged an event, and said what they had to say."""
@@ -129,7 +127,7 @@ class WatchedFloor(Floor):
                 and not watched["watchdog_findings_waiting"] + limited["limits_findings_waiting"]
             )
 
-        await eventually(lambda: asyncio.to_thread(done), SECONDS, f"{sequence} is judged")
+        await eventually(lambda: asyncio.to_thread(done), f"{sequence} is judged")
 
     async def unlike_one_that_never_died(self, check: str) -> dict[str, list[str]]:
         """Compare what a watchdog said with what a fold of the same stream in one go says.
@@ -201,7 +199,7 @@ def _said_by(check: str, messages: Iterable[Received]) -> Iterator[str]:
 
 
 def _get(port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

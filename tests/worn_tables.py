@@ -34,6 +34,6 @@ async def worn(database: Database, table: str, dead_rows: int = 500) -> None:
         async def seen() -> bool:
             return await admin.fetchval(DEAD, table) >= before + dead_rows
 
-        await eventually(seen, 20, f"{table} has {dead_rows} more dead rows")
+        await eventually(seen, f"{table} has {dead_rows} more dead rows")
     finally:
         await admin.close()

@@ -7,7 +7,7 @@ from logs import Log, make_log
 from support import Database
 from tampering import missed, prepared
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.integration
 SEEDS = 300
 
 

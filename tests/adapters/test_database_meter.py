@@ -121,7 +121,7 @@ async def contrib():
             except (OSError, asyncpg.CannotConnectNowError):
                 return None
 
-        admin = await eventually(connected, 60, "the server answers")
+        admin = await eventually(connected, "the server answers")
         await admin.execute(SCHEMA)
         yield admin
         await admin.close()

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from limit_events import Feed
 
@@ -88,9 +88,7 @@ def falling(*navs):
 STORY = falling("100", "95", "95", "95", "0", "89", "85", "80", "70", "100", "100", "60")
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40)
 @given(cuts=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), max_size=6))
 def test_however_often_it_is_killed_the_stream_holds_each_finding_once(base, cuts):
     """Killed after reading some messages and publishing some findings, again and again."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support import PATIENCE_SECONDS
 
 from operations import watchdogs
 from operations.adapters import monitoring
@@ -76,7 +77,7 @@ def test_prometheus_itself_takes_the_rules():
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(list(monitoring.rules()))} rules found" in done.stdout

@@ -25,7 +25,7 @@ from operations.audit import claims, diagnosis, note, rotation
 from operations.audit.diagnosis import Diagnosis
 from operations.audit.segment import SegmentScan
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.integration
 SEEDS = range(60)
 
 

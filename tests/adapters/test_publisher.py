@@ -6,7 +6,7 @@ from decimal import Decimal
 from random import Random
 
 import pytest
-from support import eventually
+from support import PATIENCE_SECONDS, eventually
 
 from operations.adapters import accounts
 from operations.adapters.link import Access
@@ -105,7 +105,7 @@ async def test_a_server_killed_twice_among_5000_events_has_each_once_and_in_orde
                 nats_server.kill()
                 restart = asyncio.create_task(asyncio.to_thread(nats_server.start))
         await restart
-        await publisher.flush(60)
+        await publisher.flush(PATIENCE_SECONDS)
         assert publisher.waiting == 0
         assert publisher.problem == ""
     assert await orders(nats_server) == [f"ord-{number}" for number in range(5000)]
@@ -122,7 +122,7 @@ async def test_a_paused_server_gets_each_event_once_when_it_goes_on(nats_server)
             await eventually(lambda: "does not answer" in publisher.problem)
         finally:
             nats_server.resume()
-        await publisher.flush(30)
+        await publisher.flush(PATIENCE_SECONDS)
     assert await orders(nats_server) == [f"ord-{number}" for number in range(300)]
 
 
@@ -132,7 +132,9 @@ async def test_three_publishers_keep_their_order_through_random_faults(nats_serv
 
     async def publish(name, atomic):
         options = {"atomic_batches": atomic, "buffer_events": 200, "acknowledge_seconds": 0.4}
-        async with Publisher(access(nats_server), drain_seconds=60, **options) as publisher:
+        async with Publisher(
+            access(nats_server), drain_seconds=PATIENCE_SECONDS, **options
+        ) as publisher:
             for number in numbers:
                 subject, payload = f"mts.v1.trading.{name}", str(number).encode()
                 await publisher.publish_bytes(subject, payload, str(number), wait=True)
@@ -158,7 +160,7 @@ async def test_three_publishers_keep_their_order_through_random_faults(nats_serv
 async def test_a_backlog_goes_as_atomic_batches(nats_server):
     async with Publisher(access(nats_server)) as publisher:
         done = [await publisher.publish(event(number)) for number in range(2500)]
-        await publisher.flush(30)
+        await publisher.flush(PATIENCE_SECONDS)
     found = await stored(nats_server)
     assert [json.loads(each.data)["subject_id"] for each in found] == [
         f"ord-{number}" for number in range(2500)
@@ -203,7 +205,7 @@ async def test_a_publisher_that_is_full_says_so_and_waits_if_asked(nats_server):
         assert not waiting.done()
         await asyncio.to_thread(nats_server.start)
         await (await waiting)
-        await publisher.flush(30)
+        await publisher.flush(PATIENCE_SECONDS)
     assert await orders(nats_server) == [f"ord-{number}" for number in range(5)]
 
 
@@ -217,11 +219,11 @@ async def test_a_forbidden_subject_is_denied_and_holds_up_no_others(nats_server,
         denied = await publisher.publish_bytes(forbidden, b"{}", "id-1")
         mine += [await publisher.publish(event(number)) for number in range(50, 99)]
         with pytest.raises(Denied, match="'publisher' may not publish on mts"):
-            await publisher.flush(5)
+            await publisher.flush(PATIENCE_SECONDS)
         with pytest.raises(Denied):
             await denied
         await asyncio.gather(*mine)
-        await publisher.flush(5)
+        await publisher.flush(PATIENCE_SECONDS)
     assert await orders(nats_server) == [f"ord-{number}" for number in range(99)]
 
 
@@ -231,7 +233,7 @@ async def test_a_subject_spelt_like_a_forbidden_one_is_not_denied(nats_server):
         mine = await publisher.publish_bytes("mts.v1.OPERATIONS.x", b"{}", "id-1")
         denied = await publisher.publish_bytes("mts.v1.operations.x", b"{}", "id-2")
         with pytest.raises(Denied):
-            await publisher.flush(5)
+            await publisher.flush(PATIENCE_SECONDS)
         assert (await mine).sequence == 2
         assert denied.exception()
 
@@ -369,6 +371,6 @@ async def test_events_wait_until_a_stream_takes_them(nats_server):
         late = [await publisher.publish_bytes("late.x", b"{}", f"id-{n}") for n in range(5)]
         await eventually(lambda: "no stream takes" in publisher.problem)
         await client.jetstream().add_stream(name="LATE", subjects=["late.>"])
-        await publisher.flush(10)
+        await publisher.flush(PATIENCE_SECONDS)
     await client.close()
     assert [each.result().sequence for each in late] == [1, 2, 3, 4, 5]

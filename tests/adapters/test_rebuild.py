@@ -14,7 +14,7 @@ from operations.config import Nats, Postgres
 from operations.errors import Rejected
 from operations.service import AuditLog
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def seal_and_sign(site: Site) -> int:
         async def signed() -> bool:
             return await signed_size(site) >= size
 
-        await eventually(signed, 30, "everything is signed")
+        await eventually(signed, "everything is signed")
     return size
 
 
@@ -197,7 +197,7 @@ async def expire_all(site: Site) -> None:
         async def is_empty() -> bool:
             return (await jetstream.stream_info("MTS")).state.messages == 0
 
-        await eventually(is_empty, 20, "the messages are too old")
+        await eventually(is_empty, "the messages are too old")
     await client.close()
 
 

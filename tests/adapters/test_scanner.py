@@ -21,7 +21,7 @@ from operations.adapters import ledger, scanner
 from operations.adapters.auditor import Auditor, Report
 from operations.adapters.scanner import SEGMENT, Span
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.integration
 
 
 async def verify(log: Log, **options) -> Report:

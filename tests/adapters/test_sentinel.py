@@ -4,6 +4,7 @@ import os
 import queue
 
 import pytest
+from support import PATIENCE_SECONDS
 
 from operations.adapters.sentinel import Sentinel, look
 
@@ -44,12 +45,12 @@ def test_it_looks_at_once_and_then_again_and_again_in_its_own_thread(tmp_path):
     sentinel = Sentinel(tmp_path, seen.put)
     sentinel.start()
     try:
-        assert seen.get(timeout=5) is None
+        assert seen.get(timeout=PATIENCE_SECONDS) is None
         (tmp_path / "HALT").touch()
-        while seen.get(timeout=5) is None:
+        while seen.get(timeout=PATIENCE_SECONDS) is None:
             pass
         (tmp_path / "HALT").unlink()
-        while seen.get(timeout=5) is not None:
+        while seen.get(timeout=PATIENCE_SECONDS) is not None:
             pass
     finally:
         sentinel.stop()

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from pipeline import Site, fill, orders
+from support import PATIENCE_SECONDS
 
 from operations.adapters import stream, wire
 from operations.adapters.stream import ApiError, Reader
@@ -27,7 +28,7 @@ def reader(client):
 
 async def read_all(reader: Reader, count: int) -> list[int]:
     found: list[int] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(found) < count:
             found += [chain.position(each[1])[0] for each in await reader.read(most=700)]
     return found
@@ -67,7 +68,7 @@ async def test_what_was_not_read_yet_stays_within_bounds(nats_server, reader):
     await fill(nats_server, [(b"mts.v1.big", b"", b"x" * 500_000)] * 60)
     await reader.rewind(1)
     largest = 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         for sequence in range(1, 61):
             while not (taken := await reader.read(most=1)):
                 pass

@@ -78,7 +78,7 @@ async def test_a_server_that_says_nothing_is_unreachable(nats_server):
         async def works() -> bool:
             return await state(client) == "ok"
 
-        await eventually(works, 10, "it works again")
+        await eventually(works, "it works again")
 
 
 async def test_it_brings_the_time_of_the_server(nats_server):

@@ -10,7 +10,7 @@ from operations.adapters.tasks import end_tasks
 from operations.config import Settings
 from workers.runtime import Runtime, first_of
 
-pytestmark = [pytest.mark.unit, pytest.mark.timeout(20)]
+pytestmark = [pytest.mark.unit, pytest.mark.timeout(100)]
 ROOT = Path(__file__).parents[2]
 
 

@@ -11,7 +11,7 @@ from support import eventually
 
 from operations.config import Vault
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 FIRM, ALPHA = "mts/firm", "mts/funds/alpha"
 
 
@@ -39,7 +39,7 @@ def detail(worker):
 
 
 async def shows(worker, words):
-    await eventually(lambda: words in detail(worker), 15, f"it shows {words}")
+    await eventually(lambda: words in detail(worker), f"it shows {words}")
 
 
 async def findings(house, kind):
@@ -81,7 +81,7 @@ async def test_a_command_cannot_set_what_vault_owns(house, vault):
         assert "is 0.6 in Vault for fund alpha, set by ann" in said
         assert "change it there" in said
         await house.order("operator", "vpin.mode", "act", "alpha")
-        await eventually(lambda: _count(house, 2), 15)
+        await eventually(lambda: _count(house, 2))
 
 
 async def _count(house, number):
@@ -97,7 +97,7 @@ async def test_the_age_of_what_holds_grows_in_an_outage(house, vault):
         def is_old() -> bool:
             return int(re.search(r"the settings of (\d+) s ago hold", detail(worker))[1]) >= 2
 
-        await eventually(is_old, 15, "its age is shown")
+        await eventually(is_old, "its age is shown")
         assert worker.registry.get_sample_value("settings_vault_age_seconds") >= 2
 
 
@@ -116,7 +116,7 @@ async def test_in_an_outage_the_last_settings_hold_and_their_age_is_shown(house,
             vault.tokens.clear()
         await shows(worker, "s ago hold")
         assert not worker.conditions.ready
-        await eventually(lambda: _found(house, ["raised"]), 15, "people are told")
+        await eventually(lambda: _found(house, ["raised"]), "people are told")
     async with house.working() as worker:  # a start in an outage
         await shows(worker, "no answer since this start, the last settings hold")
         cause = await house.order("operator", "vpin.threshold", "0.3", "alpha")
@@ -127,7 +127,7 @@ async def test_in_an_outage_the_last_settings_hold_and_their_age_is_shown(house,
         vault.sealed = False
         vault.tokens.update(tokens)
         await shows(worker, "answered at")
-        await eventually(lambda: _found(house, ["raised", "cleared"]), 15, "it is over")
+        await eventually(lambda: _found(house, ["raised", "cleared"]), "it is over")
         await house.holds(change)
 
 
@@ -141,7 +141,7 @@ async def test_a_vault_that_never_answered_is_not_taken_for_one_without_settings
         vault.sealed = False
         await house.holds(("vpin.threshold", "alpha", "0.6", "ann", "venue"))
         await shows(worker, "answered at")
-        await eventually(lambda: worker.conditions.ready, 15, "it is ready")
+        await eventually(lambda: worker.conditions.ready, "it is ready")
 
 
 async def _found(house, expected):

@@ -61,7 +61,7 @@ async def test_hostile_subjects_reach_a_raw_subscription_and_the_client_lives_on
                 publisher.publish(subject, b"junk", b"data")
             await publisher.flush()
         await eventually(lambda: len(received) == len(subjects))
-        answer = await client.request("$JS.API.INFO", timeout=5)
+        answer = await client.request("$JS.API.INFO", timeout=30)
         assert b"memory" in answer.data
     assert received == [(subject, b"", b"junk", b"data") for subject in subjects]
 

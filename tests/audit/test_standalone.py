@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from audit_logs import GOLDEN, KEY, ORIGIN, OTHER_KEY, SimulatedLog, deliveries, sample_log
+from support import PATIENCE_SECONDS
 
 from operations.audit import chain, export, merkle, note, proof, standalone
 from operations.audit import entry as entries
@@ -25,7 +26,7 @@ def run(*arguments, key=KEY):
     command = [sys.executable, "-I", "-S", standalone.__file__, *map(str, arguments), "--json"]
     if key is not None:
         command += ["--key", str(key.verifier)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_SECONDS)
     assert done.stderr == b""
     answer = json.loads(done.stdout)
     assert answer["exit_code"] == done.returncode

@@ -15,7 +15,7 @@ from operations.events.actions import ActionAnswer, ActionAnswered, ActionReques
 from operations.events.commands import ReleaseCommanded
 from operations.signing import keys, roster
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 WHY = ("--confirm", "RELEASE", "--reason", "the feed was wrong")
 
 

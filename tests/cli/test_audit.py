@@ -11,7 +11,7 @@ import pytest
 from attacks import disarm
 from commands import MTS, Command, command_for
 from logs import make_log, project_all
-from support import eventually_blocking, run_blocking
+from support import PATIENCE_SECONDS, eventually_blocking, run_blocking
 
 from operations.clock import now_ns
 from operations.config import subprocess_environment
@@ -189,10 +189,10 @@ def test_ctrl_c_ends_a_long_verification_quietly(servers, tmp_path):
     ) as process:
         # The two processes that scan, and the one that looks after their semaphores.
         children = psutil.Process(process.pid).children
-        eventually_blocking(lambda: len(children()) >= 3, 20, "two processes scan")
+        eventually_blocking(lambda: len(children()) >= 3, "two processes scan")
         os.killpg(process.pid, signal.SIGINT)
         said = process.stdout.read().decode()
-        code = process.wait(30)
+        code = process.wait(PATIENCE_SECONDS)
     servers.drop_database(fresh)
     assert (code, said) == (130, "")
 

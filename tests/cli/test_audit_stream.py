@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from commands import MTS, Command
 from pipeline import ORIGIN, Site, fill, orders, read_log, stream_state
-from support import NatsHandle, eventually
+from support import PATIENCE_SECONDS, NatsHandle, eventually
 
 from operations.adapters import accounts, adoption_order, ledger, roster_files, wire
 from operations.audit import chain
 from operations.config import Nats, Settings, subprocess_environment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 REASON = ("--reason", "the disk of the bus was lost")
 
 
@@ -54,7 +54,7 @@ async def seal_and_sign(site: Site) -> int:
         async def signed() -> bool:
             return await site.fetchval("SELECT max(size) FROM audit.checkpoint") == size
 
-        await eventually(signed, 30, "everything is signed")
+        await eventually(signed, "everything is signed")
     return size
 
 
@@ -188,7 +188,7 @@ async def test_a_stream_that_was_made_anew_is_adopted_from_its_beginning(site):
         async def signed() -> bool:
             return await site.fetchval("SELECT max(size) FROM audit.checkpoint") == size
 
-        await eventually(signed, 30, "the adopted part is signed")
+        await eventually(signed, "the adopted part is signed")
     assert (await run(site, "verify")).code == 0
 
 
@@ -244,6 +244,6 @@ def answer_at_a_terminal(command: Command, answer: str) -> int:
                 text += os.read(here, 4096)
             except OSError:  # the other end is closed
                 break
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
     os.close(here)
     return process.returncode

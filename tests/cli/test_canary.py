@@ -10,7 +10,7 @@ from watched_firm import watched
 
 from operations import watchdogs
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 async def canary(firm, *arguments):
@@ -20,12 +20,12 @@ async def canary(firm, *arguments):
 async def test_every_watchdog_that_has_a_case_finds_it_and_that_is_in_the_stream(nats_server):
     firm = Firm(nats_server)
     async with watched(firm):
-        said = await canary(firm, "--output", "json", "--seconds", "40")
+        said = await canary(firm, "--output", "json")
     rows = {row["watchdog"]: row for row in json.loads(said.out)}
     assert list(rows) == [each.name for each in watchdogs.ALL]
     with_case = {each.name for each in watchdogs.ALL if each.canary}
     assert {name for name, row in rows.items() if row["result"] == "passed"} == with_case
-    assert all(rows[name]["delay_ms"] < 40_000 for name in with_case)
+    assert all(0 < rows[name]["delay_ms"] < 100_000 for name in with_case)
     assert {rows[name]["result"] for name in rows.keys() - with_case} <= {"none"}
     assert said.code == int(bool(rows.keys() - with_case))
     passed = await firm.stored("mts.v1.operations.canary.passed")

@@ -9,7 +9,7 @@ from halting import Firm, ready
 from obedient import mts, obeying, register
 from terminals import at_a_terminal, plain
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 COMMANDS = "mts.v1.operations.command.>"
 WORDS = {"halt": "HALT", "cancel-all": "CANCEL", "flatten-paper": "FLATTEN", "drill": "DRILL"}
 
@@ -66,12 +66,12 @@ async def test_a_halt_of_the_firm_says_who_obeys_and_twice_is_the_same_answer(fi
 async def test_an_order_system_that_does_not_block_is_named_and_has_an_exit_code(firm):
     async with firm.working() as workers, obeying(firm, "oms-1"):
         await ready(*workers)
-        code, said, _ = await answer(firm, "cmd", "halt", "--confirm", "HALT")
+        code, said, _ = await answer(firm, "cmd", "halt", "--confirm", "HALT", "--seconds", "3")
         assert (code, said["commands"][0]["result"]) == (3, "partial")
         assert "1/2 OMS blocking" in said["commands"][0]["words"]
         assert "oms-2 says nothing" in said["commands"][0]["words"]
         async with obeying(firm, "oms-2", halt="REFUSED"):
-            code, said, _ = await answer(firm, "cmd", "halt", "--confirm", "HALT")
+            code, said, _ = await answer(firm, "cmd", "halt", "--confirm", "HALT", "--seconds", "3")
         assert (code, "oms-2 refuses: it is closed" in said["commands"][0]["words"]) == (3, True)
 
 

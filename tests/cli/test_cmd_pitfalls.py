@@ -10,7 +10,7 @@ from terminals import at_a_terminal, plain
 
 from operations.events.commands import HaltCommanded
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 COMMANDS = HaltCommanded.pattern.replace("halt", "*")
 PROMPTS = {
     "halt": ("LIVE: alpha; PAPER: beta", "cancel working orders", "close positions"),

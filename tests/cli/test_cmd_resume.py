@@ -7,7 +7,7 @@ import pytest
 from halting import Firm, halt_order, ready
 from obedient import mts
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 WHY = ("--confirm", "RESUME", "--reason", "feed repaired")
 
 

@@ -15,7 +15,7 @@ from terminals import at_a_terminal, plain
 from operations.adapters import settable
 from operations.config import Vault
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 # A check of this release, with a limit that gets looser upwards from its default 1.5.
 CHECK = "portfolio_vol_dd"
 LIMIT, MODE = f"{CHECK}.enter_multiple", f"{CHECK}.mode"
@@ -137,9 +137,9 @@ async def test_in_an_outage_of_vault_people_see_how_old_its_settings_are(house):
         return words in (await run(house, "show", "--check", CHECK, "--fund", "alpha")).err
 
     async with house.working():
-        await eventually(lambda: _count(house, 1), 20)
+        await eventually(lambda: _count(house, 1))
         vault.stop()
-        await eventually(lambda: shown("Vault answered last"), 20)
+        await eventually(lambda: shown("Vault answered last"))
         assert await shown("ago; its last settings hold: Vault at http://127.0.0.1")
     code, said, _ = await answer(house, "show", "--fund", "alpha")  # also while nobody works
     assert (code, said["vault"]["last_answer"] < said["vault"]["silent_since"]) == (0, True)
@@ -151,7 +151,7 @@ async def test_in_an_outage_of_vault_people_see_how_old_its_settings_are(house):
         async def over():
             return not await shown("Vault")
 
-        await eventually(over, 20)
+        await eventually(over)
     vault.stop()
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import PATIENCE_SECONDS
 
 from operations.cli import demo
 from operations.config import subprocess_environment
@@ -14,7 +15,7 @@ from operations.simulation.order_flow import OMS_IDS
 from workers import WORKERS
 from workers.servers import running_with
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.integration
 MTS = Path(sys.executable).with_name("mts")
 
 
@@ -51,7 +52,7 @@ def test_order_systems_of_the_demonstration_have_ports_that_no_worker_has():
 
 def test_the_demonstration_proves_a_log_and_finds_every_change_to_its_copies() -> None:
     process = start("--events", "1500", "--seed", "3")
-    said, _ = process.communicate(timeout=270)
+    said, _ = process.communicate(timeout=2 * PATIENCE_SECONDS)
     assert process.returncode == 0, said
     verified = re.search(r"✓ (\d+) entries, chain integrity OK, no gaps", said)
     # The day and the genesis; beside them minutes and what is measured.
@@ -81,7 +82,7 @@ def test_a_demonstration_that_is_interrupted_leaves_nothing_behind(number: int) 
     said = next(line for line in lines if "/var/tmp/" in line)
     said += next(line for line in lines if line.startswith("2  Publish"))
     process.send_signal(number)
-    rest, _ = process.communicate(timeout=100)
+    rest, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130, rest
     assert "Every step did what it says" not in rest
     assert_nothing_is_left(home_in(said))
@@ -91,7 +92,7 @@ def test_a_demonstration_whose_servers_do_not_start_fails_and_cleans_up(tmp_path
     fake = tmp_path / "sitecustomize.py"
     fake.write_text("import sys\nif sys.argv[-1:] == ['up']:\n    raise SystemExit(9)\n")
     process = start("--events", "1500", PYTHONPATH=str(tmp_path))
-    said, _ = process.communicate(timeout=270)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1, said
     assert "`mts start` ended with exit code 1, not 0" in said
     assert_nothing_is_left(home_in(said))
@@ -99,6 +100,6 @@ def test_a_demonstration_whose_servers_do_not_start_fails_and_cleans_up(tmp_path
 
 def test_too_few_events_are_refused_before_anything_starts() -> None:
     process = start("--events", "10")
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert "at least 1000 events" in said

@@ -11,12 +11,20 @@ import asyncpg
 import nats
 import psutil
 import pytest
-from support import Fleet, NatsHandle, Servers, eventually_blocking, kill_all, run_blocking
+from support import (
+    PATIENCE_SECONDS,
+    Fleet,
+    NatsHandle,
+    Servers,
+    eventually_blocking,
+    kill_all,
+    run_blocking,
+)
 
 from operations.adapters import credentials, fleet_files
 from workers import WORKERS
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 
 
 def exports(fleet: Fleet, role: str) -> dict[str, str]:
@@ -113,7 +121,6 @@ def test_what_dies_is_started_again(fleet: Fleet):
             lambda before=before, part=part: (
                 fleet.status()["ready"] and fleet.pid(part) not in (0, before)
             ),
-            timeout=60,
             message=f"{part} is back",
         )
 
@@ -162,10 +169,10 @@ def test_ctrl_c_stops_a_fleet_in_the_foreground_in_order(fleet: Fleet):
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        eventually_blocking(lambda: fleet.status()["ready"], timeout=120)
+        eventually_blocking(lambda: fleet.status()["ready"])
         process.send_signal(signal.SIGINT)
         said = process.stdout.read()
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     order = [said.index(f"stopping {part}") for part in ("the workers", "postgres", "nats")]
     assert order == sorted(order)
     assert "all parts are ready" in said

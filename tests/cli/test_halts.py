@@ -16,7 +16,7 @@ from operations.adapters.ledger import SealerLedger
 from operations.audit import chain
 from operations.config import Postgres, subprocess_environment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 REQUESTED = "mts.v1.operations.halt.requested"
 
 

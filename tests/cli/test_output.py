@@ -9,6 +9,7 @@ import pytest
 from commands import assert_harmless
 from hypothesis import given
 from hypothesis import strategies as st
+from support import PATIENCE_SECONDS
 
 from operations.cli import output
 from operations.errors import Corrupted, Denied, Rejected, Retryable
@@ -151,6 +152,6 @@ sys.exit(output.run(work()))
         if shown:
             process.stdout.close()
         said = process.stderr.read()
-        assert process.wait(30) == code
+        assert process.wait(PATIENCE_SECONDS) == code
     assert words in said
     assert bool(words) == bool(said)

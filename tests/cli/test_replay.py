@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from support import eventually_blocking, run_blocking
+from support import PATIENCE_SECONDS, eventually_blocking, run_blocking
 
 from operations import config
 from operations.adapters import accounts, credentials
@@ -33,7 +33,7 @@ def run(server, *arguments):
         env=environment(server),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -92,9 +92,9 @@ def test_ctrl_c_says_where_it_stopped_and_resume_goes_on(nats_server, tmp_path):
         text=True,
     ) as process:
         try:
-            eventually_blocking(lambda: stored(nats_server) > 50, timeout=30)
+            eventually_blocking(lambda: stored(nats_server) > 50)
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
         finally:
             process.kill()
     assert process.returncode == replay.INTERRUPTED, said

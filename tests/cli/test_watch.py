@@ -6,6 +6,7 @@ import sys
 from xml.etree import ElementTree as ET
 
 import pytest
+from support import PATIENCE_SECONDS
 from watching import DAY, START_NS, event
 
 from operations import config
@@ -55,7 +56,7 @@ def run(folder, *arguments):
     return subprocess.run(
         [sys.executable, "-c", program, "watch", "backtest", *map(str, arguments)],
         env=config.subprocess_environment({"MTS_HOME": str(folder)}),
-        capture_output=True, text=True, timeout=100, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
-from support import Database, eventually, make_home, remove_home, settings_for
+from support import PATIENCE_SECONDS, Database, eventually, make_home, remove_home, settings_for
 
 from operations import config
 from operations.adapters import accounts, credentials, provision
@@ -126,10 +126,10 @@ def containers(engine):
 async def test_the_images_carry_a_log_from_end_to_end(containers):
     containers.start_nats()
     containers.start_postgres()
-    await eventually(NatsServer(containers.settings).is_serving, 60, "NATS serves")
-    await eventually(lambda: can_connect(containers), 120, "Postgres answers")
+    await eventually(NatsServer(containers.settings).is_serving, "NATS serves")
+    await eventually(lambda: can_connect(containers), "Postgres answers")
     init = containers.run(IMAGES.operations, "init", containers.environment("init"))
-    assert init.wait(timeout=60)["StatusCode"] == 0, init.logs().decode()
+    assert init.wait(timeout=PATIENCE_SECONDS)["StatusCode"] == 0, init.logs().decode()
     for worker in WORKERS:
         containers.run(IMAGES.operations, worker, containers.environment(worker))
     client = Client()
@@ -147,7 +147,7 @@ async def test_the_images_carry_a_log_from_end_to_end(containers):
         signed = await connection.fetchval("SELECT max(size) FROM audit.checkpoint")
         return signed == await connection.fetchval("SELECT count(*) FROM audit.event") == 2
 
-    await eventually(everything_arrived, 60, "the event is sealed, signed and projected")
+    await eventually(everything_arrived, "the event is sealed, signed and projected")
     await connection.close()
 
 

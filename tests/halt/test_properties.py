@@ -328,5 +328,5 @@ class Firm(Model, RuleBasedStateMachine):
                 assert halt_id in desk.halts.active or halt_id in desk.halts.lifted
 
 
-Firm.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+Firm.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestFirm = Firm.TestCase

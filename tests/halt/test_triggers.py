@@ -89,7 +89,7 @@ class Story:
 histories = st.lists(STEPS, max_size=25)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories, st.data())
 def test_whoever_folds_the_same_stream_says_the_same(steps, data):
     """Also who hears events again, and who starts over at any event and folds from the first."""
@@ -106,7 +106,7 @@ def test_whoever_folds_the_same_stream_says_the_same(steps, data):
     assert said == [encode(each) for each in story.feed.said]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories)
 def test_every_episode_is_raised_once_and_ends_once_and_each_finding_keeps_the_contract(steps):
     state = {}
@@ -121,7 +121,7 @@ def test_every_episode_is_raised_once_and_ends_once_and_each_finding_keeps_the_c
     assert len({event.event_id for event in said}) == len(said)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories)
 def test_what_asks_for_a_halt_is_enough_for_the_policy_and_nothing_else_is(steps):
     for event in Story(steps).feed.said:
@@ -133,7 +133,7 @@ def test_what_asks_for_a_halt_is_enough_for_the_policy_and_nothing_else_is(steps
             assert stated(event.data) >= 3 or abs(event.data.statistic) >= abs(hard)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(NAVS), max_size=25))
 def test_pitfall_11_whatever_bad_marks_come_between_three_breaches_halt(values):
     """A crash of three good marks at or below the limit is raised, with any bad marks beside it."""

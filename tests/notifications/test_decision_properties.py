@@ -73,7 +73,7 @@ def happened(office, kind, number, severity):
     return office.pass_(number * MINUTE) if kind == "pass" else office.hear(events[kind]())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(EVENTS)
 def test_asking_again_says_nothing_new_and_each_beginning_is_raised_once_a_channel(events):
     office = Office(with_rules(channels=(PAGER, CHAT, MAIL)))
@@ -89,7 +89,7 @@ def test_asking_again_says_nothing_new_and_each_beginning_is_raised_once_a_chann
     assert len(begun) == len(set(begun))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(EVENTS)
 def test_every_open_halt_was_told_to_the_pager_whatever_happened(events):
     office = Office(with_rules(channels=(PAGER,)))

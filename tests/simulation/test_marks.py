@@ -30,9 +30,9 @@ def test_greeks_and_exposure_are_marked_from_the_opening():
     events = list(simulate(5, events=500))
     (greeks,) = [event for event in events if isinstance(event, GreeksMarked)]
     assert greeks.data.quantity < 0
-    for event in events:
-        if isinstance(event, ExposureMarked):
-            assert event.data.gross >= abs(event.data.net)
+    exposures = [event for event in events if isinstance(event, ExposureMarked)]
+    assert exposures
+    assert all(event.data.gross >= abs(event.data.net) for event in exposures)
 
 
 def test_a_fund_begins_with_its_capital():

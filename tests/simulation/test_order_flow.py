@@ -56,6 +56,5 @@ def test_every_seat_is_registered():
     events = list(registrations(Writer("test"), 0))
     accounts = {event.subject_id for event in events if isinstance(event, AccountRegistered)}
     assert accounts == {seat.account_id for oms_id in OMS_IDS for seat in seats(oms_id)}
-    for event in events:
-        if isinstance(event, StrategyRegistered):
-            assert set(event.data.account_ids) <= accounts
+    strategies = [event for event in events if isinstance(event, StrategyRegistered)]
+    assert {each for event in strategies for each in event.data.account_ids} == accounts

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from real_data import column, golden, needs_data, rows
 
@@ -89,7 +89,6 @@ def test_a_handful_of_bars_has_no_value():
     assert bulk_vpin(closes, volumes, volumes.sum() / 40).tolist() == []
 
 
-@settings(deadline=None)
 @given(BARS, st.integers(1, 5))
 def test_bar_by_bar_and_any_restart_give_the_same_bits(table, warm_up):
     closes, volumes, sessions = ([row[place] for row in table] for place in range(3))
@@ -107,7 +106,6 @@ def test_bar_by_bar_and_any_restart_give_the_same_bits(table, warm_up):
     assert stream.left_out_volume == sum(np.array(volumes)[unknown])
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(90, 110), min_size=5, max_size=30), st.integers(1, 20))
 def test_nothing_looks_ahead(closes, cut):
     whole = bar_directions(closes, warm_up_changes=2)

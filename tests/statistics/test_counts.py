@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -27,7 +27,6 @@ def scipy_tail(count, mean, variance):
     return stats.nbinom.logsf(count - 1, mean**2 / (variance - mean), mean / variance)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 3000), st.floats(0.01, 500), st.floats(1.0001, 200))
 @example(1, 0.01, 1.0001)
 @example(3000, 500.0, 200.0)
@@ -42,7 +41,6 @@ def test_the_tail_is_that_of_scipy_wherever_scipy_has_one(count, mean, ratio):
         assert found < -600
 
 
-@settings(deadline=None)
 @given(st.integers(0, 400), st.floats(0.01, 100))
 def test_counts_that_vary_as_little_as_chance_are_poisson(count, mean):
     expected = scipy_tail(count, mean, mean)
@@ -62,7 +60,6 @@ def test_far_beyond_what_a_float_holds_the_tail_is_still_the_sum_of_its_terms():
     assert log_upper_tail(count, CountModel(mean, variance)) == pytest.approx(expected, rel=1e-11)
 
 
-@settings(deadline=None)
 @given(st.floats(0.05, 50), st.floats(1, 30))
 def test_more_is_never_less_surprising(mean, ratio):
     tails = log_upper_tails(np.arange(300), [mean], [mean * ratio])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from real_data import golden, index_prices, needs_data
 
@@ -28,7 +28,6 @@ def test_a_fund_at_its_peak_has_none():
     assert deepest([1, 2, 3]) == Drawdown(0.0, 0, 0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=30), st.floats(0.1, 10))
 def test_it_lies_between_minus_one_and_zero_and_knows_no_currency(values, rate):
     falls = drawdowns(values)

@@ -29,7 +29,7 @@ ROW = st.one_of(
     st.lists(st.floats(-0.9, 1e9), **LENGTH),
     st.lists(st.sampled_from([0.0, 1.0, 5e-324, 1e-200, 1e99]), **LENGTH),
 )
-QUIET = settings(deadline=None, max_examples=100)
+QUIET = settings(max_examples=100)
 
 
 def known_or_unknown(found):

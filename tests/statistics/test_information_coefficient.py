@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from real_data import golden, needs_data, stock_prices
 from scipy import stats
@@ -33,13 +33,11 @@ def test_a_reversal_on_real_stocks_has_the_coefficients_of_other_libraries(days)
     assert t == pytest.approx(expected["t_newey_west_5"], rel=1e-8)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=30))
 def test_equal_values_share_their_mean_rank(values):
     np.testing.assert_array_equal(ranks(values), stats.rankdata(values))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=10, max_size=40))
 def test_it_is_the_correlation_of_scipy(pairs):
     scores, returns = (np.array(side, float) for side in zip(*pairs, strict=True))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -14,7 +14,6 @@ from operations.statistics.robust import log_size_sd, log_size_z, robust_sd, rob
 pytestmark = pytest.mark.unit
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=10, max_size=50))
 def test_the_spread_is_that_of_scipy(values):
     expected = stats.median_abs_deviation(values, scale="normal")
@@ -64,7 +63,6 @@ def test_no_size_has_no_score(size):
     assert log_size_sd([*range(1, 20), size]) is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0.1, 1000), min_size=10, max_size=30), st.floats(0.01, 100))
 def test_sizes_have_no_unit(sizes, unit):
     scaled = [size * unit for size in sizes]

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from real_data import golden, needs_data, rows
 
@@ -100,7 +100,6 @@ def test_a_fund_without_options_has_no_theta():
     assert net_theta([]) == NetTheta(0.0, 0.0, 0.0, 0.0, known=0, unknown=0)
 
 
-@settings(deadline=None)
 @given(st.permutations([SOLD._replace(theta=theta) for theta in (-0.1, 0.3, -1e9, 1e-7, 1e9)]))
 def test_the_order_of_positions_changes_nothing(positions):
     ordered = sorted(positions, key=lambda position: position.theta)

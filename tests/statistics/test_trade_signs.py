@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from real_data import needs_data, ticks
 
@@ -29,7 +29,6 @@ def test_before_the_first_change_nobody_knows():
     assert tick_rule([]).tolist() == []
 
 
-@settings(deadline=None)
 @given(PRICES, st.lists(st.integers(0, 40), max_size=5))
 def test_any_chunking_and_any_restart_give_the_same_signs(prices, cuts):
     edges = [0, *sorted(min(cut, len(prices)) for cut in cuts), len(prices)]

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from real_data import golden, needs_data, signed_trades
 
@@ -45,7 +45,6 @@ def columns(trades):
     return [volume for volume, _ in trades], [direction for _, direction in trades]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.sampled_from([-1, 1])), max_size=60),
     st.integers(1, 25),
@@ -56,7 +55,6 @@ def test_whole_volumes_give_the_value_of_the_definition(trades, bucket_volume, b
     np.testing.assert_allclose(found, by_definition(trades, bucket_volume, buckets), atol=1e-12)
 
 
-@settings(deadline=None)
 @given(TRADES, st.sampled_from([1.0, 7.3, 25.0]), st.integers(1, 4), st.lists(st.integers(0, 60)))
 def test_any_chunking_and_any_restart_give_the_same_bits(trades, bucket_volume, buckets, cuts):
     whole = Vpin(bucket_volume, buckets)

@@ -27,7 +27,7 @@ from operations.simulation.order_flow import OMS_IDS, account_id
 from workers.paper_state import PaperState
 from workers.paper_tape import Capped, Uncapped, Wanted, read_tape
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 STRATEGY = "north-trend"
 
 
@@ -58,14 +58,14 @@ class Acting(Floor):
         async with Publisher(access, actor="watchdogs", signer=signer) as publisher:
             await publisher.confirm(event)
 
-    async def answered(self, name: str, phase: str, by=OMS_IDS, seconds: float = 30) -> None:
+    async def answered(self, name: str, phase: str, by=OMS_IDS) -> None:
         async def there() -> bool:
             said = [each.data for each in await self.events(ActionAnswered)]
             return {
                 each.oms_id for each in said if (each.action_id, each.phase) == (name, phase)
             } >= {*by}
 
-        await eventually(there, seconds, f"{phase} of {name} by {', '.join(by)}")
+        await eventually(there, f"{phase} of {name} by {', '.join(by)}")
 
     async def release(self, name: str) -> None:
         data = ReleaseOrder(
@@ -155,12 +155,12 @@ async def test_three_order_systems_halve_a_strategy_once_and_trade_at_full_size_
     def over() -> bool:
         return all(floor.lines(oms_id, Uncapped) for oms_id in OMS_IDS)
 
-    await eventually(over, 20, "every order system knows that it is over")
+    await eventually(over, "every order system knows that it is over")
 
     async def recorded() -> bool:
         return [each.data.action_id for each in await floor.events(ActionReleased)] == ["act-1"]
 
-    await eventually(recorded, 20, "it is recorded")
+    await eventually(recorded, "it is recorded")
     for oms_id in OMS_IDS:
         since_ns = floor.lines(oms_id, Uncapped)[0].at_ns
 
@@ -171,7 +171,7 @@ async def test_three_order_systems_halve_a_strategy_once_and_trade_at_full_size_
                 if line.strategy_id == STRATEGY and not line.action_id
             )  # half of the largest ordinary order, of 40
 
-        await eventually(large, 30, f"{oms_id} trades at full size again")
+        await eventually(large, f"{oms_id} trades at full size again")
     assert (await floor.history()).problems() == []
 
 
@@ -216,7 +216,7 @@ async def test_nobody_answers_and_people_hear_of_it_until_somebody_does(floor):
         words = f"oms-3 has not answered that it does reduce_allocation of strategy {STRATEGY}"
         return await raised(FindingRaised) == [f"critical: {words}"]
 
-    await eventually(escalated, 20, "it is escalated")
+    await eventually(escalated, "it is escalated")
     floor.restart("actions")
     floor.resume("oms-3")
     await floor.answered("act-1", "COMPLETED")
@@ -224,7 +224,7 @@ async def test_nobody_answers_and_people_hear_of_it_until_somebody_does(floor):
     async def cleared() -> bool:
         return len(await raised(FindingCleared)) == 1
 
-    await eventually(cleared, 20, "it is over")
+    await eventually(cleared, "it is over")
     assert len(await raised(FindingRaised)) == 1
 
 

@@ -11,11 +11,10 @@ from support import eventually
 
 from operations.adapters.channels.sender import REPEATED
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 STEPS = {"rewound", "folded", "decided", "committed", "sending", "answered", "sent"}
 KEYED = {"pagerduty", "webhook", "email"}  # a second copy has the key of the first
 WITH_ENDS = {"telegram", "slack", "pagerduty", "webhook"}
-SECONDS = 60
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ async def site(nats_server, database):
         made = Site(nats_server, database, receiver, mail, burst=50)
         made.channels = (*made.channels, "apprise")
         async with made.working() as worker:
-            await eventually(lambda: worker.conditions.ready, SECONDS, "it has begun")
+            await eventually(lambda: worker.conditions.ready, "it has begun")
         yield made
 
 
@@ -52,7 +51,7 @@ async def told(site: Site, raised: int, ended: int = 0) -> None:
         assert site.told() == wanted
         return True
 
-    await eventually(there, SECONDS, "everybody is told")
+    await eventually(there, "everybody is told")
     await site.quiet()
     assert site.told() == wanted
 
@@ -89,7 +88,7 @@ async def test_killed_at_each_of_its_steps_every_channel_hears_once_or_is_told_o
     process = await killed_at_each_step(site, kills)
     try:
         await site.send(over(), vpin(episode="e-2"))
-        await eventually(lambda: each_has(site, "e-2"), SECONDS, "every channel hears of the next")
+        await eventually(lambda: each_has(site, "e-2"), "every channel hears of the next")
         await site.quiet()
     finally:
         process.end()

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 from alert_site import Site
 from bad_days import Drifting, Losing, Quiet, registered, served
-from history import read_stream
 from receivers import mailing, receiving
 from support import (
     NatsHandle,
@@ -27,7 +26,6 @@ from watched_floor import ALL_ALIKE, WatchedFloor, variables
 
 from operations.adapters.ports import free_port
 from operations.config import Measure, Postgres, Watch
-from operations.events import subjects
 from operations.events.actions import ActionAnswered, ActionRequested
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
 from operations.events.halts import HaltRequested
@@ -36,12 +34,11 @@ from operations.halt.state import scope_of
 from workers.paper_state import PaperState
 from workers.paper_tape import Capped, read_tape
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 OMS = "oms-1"
 PAGERS = ("pagerduty", "telegram")
 SAVING = Watch(snapshot_seconds=0.0)
 STEPS = {"rewound", "folded", "said", "saved"}
-TOLD = (FindingRaised, FindingUpdated, FindingCleared, HaltRequested)
 
 
 class Day(WatchedFloor):
@@ -94,18 +91,6 @@ class Day(WatchedFloor):
         texts = [each.json["text"] for each in receiver.at("/bot")]
         loud = [each for each in texts if " over: " not in each.splitlines()[0]]
         return Counter({"pagerduty": len(rung), "telegram": len(loud)})
-
-    async def everybody_was_told(self) -> None:
-        """Wait until all findings so far are decided on, and all that was decided is sent."""
-        patterns = [subjects.wildcard(kind) for kind in TOLD]
-        places = [each.sequence for one in patterns for each in await read_stream(self.admin, one)]
-
-        async def decided() -> bool:
-            (row,) = await self.site.rows("SELECT sequence FROM notify.progress")
-            return row["sequence"] >= max(places, default=0)
-
-        await eventually(decided, 60, "everything is decided on")
-        await self.site.quiet()
 
     def is_at_its_target(self, action_id: str) -> bool:
         """Whether the order system noted targets once, and holds no more than they say."""
@@ -163,7 +148,7 @@ async def test_twenty_quiet_strategies_page_at_most_once_in_a_shift_and_one_that
     quiet, before = Quiet(), day.paged()
     await day.publish(*quiet.before())
     await day.judged(await day.publish(*quiet.shift()))
-    await day.everybody_was_told()
+    await day.site.quiet()
     for watchdog in ("drift_monitor", "strategy_watchdog"):
         standings = day.standings(watchdog)
         assert standings["ok"] + standings.get("warning", 0) == len(quiet.NAMES), standings
@@ -171,8 +156,8 @@ async def test_twenty_quiet_strategies_page_at_most_once_in_a_shift_and_one_that
     assert all(count <= 1 for count in (day.paged() - before).values())
     calm = day.paged()
     await day.judged(await day.publish(*quiet.breaks()))
-    await eventually(lambda: set(day.paged() - calm) == {*PAGERS}, 60, "both pagers ring")
-    await day.everybody_was_told()
+    await eventually(lambda: set(day.paged() - calm) == {*PAGERS}, "both pagers ring")
+    await day.site.quiet()
     assert day.paged() - calm == Counter(PAGERS)
 
 
@@ -186,7 +171,7 @@ async def test_a_drifting_strategy_is_halved_once_and_then_halted_whatever_kills
         action_id = asked.data.action_id
         await day.said(ActionAnswered, action_id=action_id, phase="ACKNOWLEDGED")
         await day.said(ActionAnswered, action_id=action_id, phase="COMPLETED")
-        await eventually(day.was_killed_at_each_step, 60, "it was killed at each step")
+        await eventually(day.was_killed_at_each_step, "it was killed at each step")
     assert (asked.data.kind, str(asked.data.allocation_factor)) == ("reduce_allocation", "0.5")
     assert day.is_at_its_target(action_id)
     assert await day.halts_of("south-trend") == []
@@ -194,12 +179,12 @@ async def test_a_drifting_strategy_is_halved_once_and_then_halted_whatever_kills
     await day.is_ready("watchdogs")
     day.stop("watchdogs")  # so that the next one goes on from a snapshot with an open episode
     await day.publish(*drifting.fails())
-    await eventually(lambda: day.halts_of("south-trend"), 60, "it is halted")
+    await eventually(lambda: day.halts_of("south-trend"), "it is halted")
     day.restart("watchdogs")
     (halt,) = await day.halts_of("south-trend")
     assert (halt.data.level, halt.data.reason_code) == ("STRATEGY_HALT", "DRIFT_ZSCORE")
-    await day.acknowledged(halt.data.halt_id, by=(OMS,), seconds=60)
-    await day.denied(OMS, "STRATEGY_HALTED", seconds=60)
+    await day.acknowledged(halt.data.halt_id, by=(OMS,))
+    await day.denied(OMS, "STRATEGY_HALTED")
     await day.is_ready("watchdogs")
     assert await day.of(ActionRequested, scope_id="south-trend") == [asked]
     assert day.history_of(OMS).sent_twice() == []
@@ -210,7 +195,7 @@ async def test_a_fund_beyond_its_daily_loss_is_warned_and_halted_and_each_is_tol
     losing = Losing("north")
     await day.publish(*losing.at("100"), *losing.at("98"))
     (warned,) = await day.said(FindingRaised, check="daily_loss")
-    await eventually(lambda: day.told(warned.data.episode), 60, "the warning is told")
+    await eventually(lambda: day.told(warned.data.episode), "the warning is told")
     for name in ("notifications", "limits"):
         day.restart(name)
     await day.publish(*losing.at("97"), *losing.at("96.4"))
@@ -221,17 +206,17 @@ async def test_a_fund_beyond_its_daily_loss_is_warned_and_halted_and_each_is_tol
     assert await day.halts_of("north") == []
     day.kill("notifications")
     await day.publish(*losing.at("95.9"))
-    await eventually(lambda: day.halts_of("north"), 60, "it is halted")
+    await eventually(lambda: day.halts_of("north"), "it is halted")
     (halt,) = await day.halts_of("north")
     assert (halt.data.level, halt.data.reason_code) == ("FUND_HALT", "DAILY_LOSS")
-    await day.acknowledged(halt.data.halt_id, by=(OMS,), seconds=60)
-    await day.denied(OMS, "FUND_HALTED", seconds=60)
+    await day.acknowledged(halt.data.halt_id, by=(OMS,))
+    await day.denied(OMS, "FUND_HALTED")
     day.restart("notifications")
-    await eventually(lambda: day.told(halt.data.halt_id), 60, "the halt is told")
+    await eventually(lambda: day.told(halt.data.halt_id), "the halt is told")
     day.restart("notifications")
     await day.publish(*losing.at("95.8"))
     await day.is_ready("notifications")
-    await day.everybody_was_told()
+    await day.site.quiet()
     assert day.told(warned.data.episode) == ["raise"]
     assert day.told(halt.data.halt_id) == ["raise"]
     assert day.history_of(OMS).sent_twice() == []
@@ -252,13 +237,13 @@ async def test_a_dead_service_is_told_after_three_polls_and_told_again_when_it_a
     assert (raised.subject_id, raised.data.statistic, raised.data.severity) == (
         "pricing", 3.0, "critical",
     )  # fmt: skip
-    await eventually(lambda: day.told(raised.data.episode) == ["raise"], 60, "it is told")
+    await eventually(lambda: day.told(raised.data.episode) == ["raise"], "it is told")
     day.restart("notifications")
     day.restart("pricing")
     (cleared,) = await day.said(FindingCleared, check="dependency_watchdog")
     assert cleared.data.episode == raised.data.episode
-    await eventually(lambda: day.told(raised.data.episode) == ["raise", "end"], 60, "it is over")
-    await day.everybody_was_told()
+    await eventually(lambda: day.told(raised.data.episode) == ["raise", "end"], "it is over")
+    await day.site.quiet()
     assert day.told(raised.data.episode) == ["raise", "end"]
     assert await day.of(FindingRaised, check="dependency_watchdog") == [raised]
     assert await day.unlike_one_that_never_died("dependency_watchdog") == ALL_ALIKE

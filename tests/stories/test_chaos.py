@@ -10,7 +10,7 @@ from types import NoneType
 
 import pytest
 from floor import Floor
-from support import NatsHandle, eventually
+from support import PATIENCE_SECONDS, NatsHandle, eventually
 
 from operations.adapters import orders_of_people
 from operations.errors import OperationsError
@@ -18,7 +18,7 @@ from operations.events.halts import HaltLifted, HaltRequested
 from operations.halt.state import Scope, scope_of
 from operations.simulation.order_flow import OMS_IDS, seats
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.integration
 
 ROUNDS = 10
 LONGEST_PAUSE = 0.6
@@ -90,25 +90,25 @@ async def hurt(floor: Floor, chance: Random) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_floor_that_is_hurt_at_random_keeps_its_word(floor, seed):
     chance = Random(seed)
-    await floor.holds(PAPER, seconds=40)
+    await floor.holds(PAPER)
     for _ in range(ROUNDS):
         acting = asyncio.create_task(act(floor, chance))
         await asyncio.sleep(chance.random() * LONGEST_PAUSE)  # any moment of what was ordered
         await hurt(floor, chance)
-        await asyncio.wait([acting], timeout=30)
+        await asyncio.wait([acting], timeout=PATIENCE_SECONDS)
         acting.cancel()
         (problem,) = await asyncio.gather(acting, return_exceptions=True)
         assert isinstance(problem, NoneType | OperationsError | asyncio.CancelledError), problem
     halted = await active(floor)
     for halt_id in halted:
-        await floor.acknowledged(halt_id, seconds=60)
+        await floor.acknowledged(halt_id)
     if halted:
         await floor.ask_to_resume(sorted(halted))
 
     async def free() -> bool:
         return not await active(floor)
 
-    await eventually(free, 60, "every halt is lifted")
+    await eventually(free, "every halt is lifted")
     for oms_id in OMS_IDS:
-        await floor.opens(oms_id, seconds=60)
+        await floor.opens(oms_id)
     assert (await floor.history()).problems() == []

@@ -25,7 +25,7 @@ def site(nats_server, database, tmp_path):
 async def admin(nats: NatsHandle, subject: str, body: bytes = b"") -> dict:
     client = await nats.connect()
     try:
-        answer = await client.request(f"$JS.API.{subject}", body, timeout=5)
+        answer = await client.request(f"$JS.API.{subject}", body, timeout=30)
     finally:
         await client.close()
     return json.loads(answer.data)
@@ -70,7 +70,7 @@ async def signed(site: Site) -> str:
     """Wait until the whole log is signed; the root must be the one of its entries."""
     entries = await read_log(site.database)
     query = "SELECT note FROM audit.checkpoint WHERE size = $1"
-    note = await eventually(lambda: site.fetchval(query, len(entries)), 20, "the log is signed")
+    note = await eventually(lambda: site.fetchval(query, len(entries)), "the log is signed")
     text = checkpoint.parse(note.partition("\n\n")[0] + "\n")
     assert (text.size, text.root) == (len(entries), tree_root(entries))
     return note
@@ -144,14 +144,14 @@ async def test_a_stream_made_anew_is_not_taken_for_the_old_one(site):
     await sign(site)
     before = await read_log(site.database)
     async with site.working("audit", "checkpoint") as (sealer, signer):
-        await eventually(lambda: sealer.conditions.ready, 20)
+        await eventually(lambda: sealer.conditions.ready)
         await make_stream_that_forgets(site.nats)  # while they run
         await fill(site.nats, orders(20, first=100))
-        await eventually(lambda: says(sealer, "was created"), 40)
-        await eventually(lambda: says(signer, "was created"), 40)
+        await eventually(lambda: says(sealer, "was created"))
+        await eventually(lambda: says(signer, "was created"))
     async with site.working("audit", "checkpoint") as (sealer, signer):  # and at their start
-        await eventually(lambda: says(sealer, "adopt-stream"), 20)
-        await eventually(lambda: says(signer, "adopt-stream"), 20)
+        await eventually(lambda: says(sealer, "adopt-stream"))
+        await eventually(lambda: says(signer, "adopt-stream"))
     assert await read_log(site.database) == before
 
 
@@ -176,12 +176,12 @@ async def test_a_stream_restored_from_an_older_copy_is_noticed(site, tmp_path):
     before = await read_log(site.database)
     await restore_stream(site, tmp_path / "copy")
     async with site.working("audit", "checkpoint") as (sealer, signer):
-        await eventually(lambda: says(sealer, "ends at sequence 5"), 20)
-        await eventually(lambda: says(signer, "ends at sequence 5"), 20)
+        await eventually(lambda: says(sealer, "ends at sequence 5"))
+        await eventually(lambda: says(signer, "ends at sequence 5"))
     await fill(site.nats, orders(9, first=900))  # it reaches further than the log, with others
     async with site.working("audit", "checkpoint") as (sealer, signer):
-        await eventually(lambda: says(sealer, "is not the one that"), 20)
-        await eventually(lambda: says(signer, "is not the one that"), 20)
+        await eventually(lambda: says(sealer, "is not the one that"))
+        await eventually(lambda: says(signer, "is not the one that"))
     assert await read_log(site.database) == before
 
 
@@ -218,14 +218,14 @@ async def test_the_signer_refuses_an_older_database_that_goes_on_differently(
         await fill(site.nats, orders(9, first=900))
         await older.seal_everything()  # the sealer cannot know: its database is as old
         async with older.working("checkpoint") as (signer,):
-            await eventually(lambda: says(signer, "is not the one that"), 20)
+            await eventually(lambda: says(signer, "is not the one that"))
         # Nor may losing the memory help.
         shutil.rmtree(older.settings("checkpoint").checkpoint_path)
         async with older.working("checkpoint") as (signer,):
-            await eventually(lambda: says(signer, "trusted.txt"), 20)
+            await eventually(lambda: says(signer, "trusted.txt"))
         trust(older, note)
         async with older.working("checkpoint") as (signer,):
-            await eventually(lambda: says(signer, "would be a fork"), 20)
+            await eventually(lambda: says(signer, "would be a fork"))
         assert await older.fetchval(known) == signed
     finally:
         servers.drop_database(older.database)
@@ -247,7 +247,7 @@ async def test_a_signer_that_lost_its_memory_goes_on_from_a_checkpoint_kept_else
         if given:
             trust(site, given)
         async with site.working("checkpoint") as (signer,):
-            await eventually(partial(says, signer, answer), 20)
+            await eventually(partial(says, signer, answer))
     trust(site, note)
     await fill(site.nats, orders(5, first=10))
     await sign(site)
@@ -264,7 +264,7 @@ async def test_a_signer_whose_memory_was_rolled_back_refuses(site, tmp_path):
     shutil.rmtree(folder)
     shutil.copytree(tmp_path / "copy", folder)
     async with site.working("checkpoint") as (signer,):
-        await eventually(lambda: says(signer, "rolled back"), 20)
+        await eventually(lambda: says(signer, "rolled back"))
 
 
 async def test_an_entry_changed_in_the_database_is_not_signed(site):
@@ -281,5 +281,5 @@ async def test_an_entry_changed_in_the_database_is_not_signed(site):
     )
     await connection.close()
     async with site.working("checkpoint") as (signer,):
-        await eventually(lambda: says(signer, "the stream gives"), 20)
+        await eventually(lambda: says(signer, "the stream gives"))
     assert await site.fetchval("SELECT max(size) FROM audit.checkpoint") == 6

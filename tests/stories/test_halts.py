@@ -16,7 +16,7 @@ from operations.events.orders import GateRejected, OrderCanceled
 from operations.halt.state import FIRM, Scope
 from operations.simulation.order_flow import OMS_IDS, seats
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 
 RUNAWAY = "north-trend"
 SOUTH = Scope("FUND_HALT", "south")
@@ -47,7 +47,7 @@ async def test_a_runaway_strategy_is_halted_in_three_order_systems_and_trades_ag
         ]
         return {event.actor for event in found} == set(OMS_IDS)
 
-    await eventually(denied, 20, "every order system denies the runaway")
+    await eventually(denied, "every order system denies the runaway")
     await floor.trading()  # the other strategies go on
     assert {event.data.halt_id for event in await floor.events(OrderCanceled)} <= {None, halt_id}
     await floor.ask_to_resume([halt_id])
@@ -62,7 +62,7 @@ async def test_a_firm_halt_is_lifted_by_two_people_and_not_by_one(floor):
     await floor.acknowledged(halt_id)
     before = {oms_id: floor.sent(oms_id) for oms_id in OMS_IDS}
     resume = await floor.ask_to_resume([halt_id])
-    await eventually(lambda: floor.events(ResumeRequested), 20, "the co-sign request is open")
+    await eventually(lambda: floor.events(ResumeRequested), "the co-sign request is open")
     assert await floor.events(HaltLifted) == []
     assert {oms_id: floor.sent(oms_id) for oms_id in OMS_IDS} == before
     await floor.cosign(resume)
@@ -111,25 +111,25 @@ INJURIES = (
 @pytest.mark.parametrize("injure", INJURIES, ids=lambda injure: injure.__name__)
 async def test_a_halt_a_cancel_a_flatten_and_a_resume_survive_an_injury_at_each_step(floor, injure):
     floor.start_all()
-    await floor.holds(PAPER, seconds=40)
+    await floor.holds(PAPER)
     # A halt.
     halt_id = await floor.halt(SOUTH)
     await injure(floor)
-    await floor.acknowledged(halt_id, seconds=60)
+    await floor.acknowledged(halt_id)
     # A cancel.
     command = orders_of_people.cancel_all("operator", SOUTH, "a story")
     await floor.order(command)
     await injure(floor)
-    await floor.acknowledged(command.data.command_id, "CANCEL_CONFIRMED", seconds=60)
+    await floor.acknowledged(command.data.command_id, "CANCEL_CONFIRMED")
     # A flatten.
     await floor.order(orders_of_people.flatten("operator", halt_id, "south", PAPER, "a story"))
     await injure(floor)
-    await floor.acknowledged(halt_id, "FLAT", seconds=60)
+    await floor.acknowledged(halt_id, "FLAT")
     # A resume.
     await floor.ask_to_resume([halt_id])
     await injure(floor)
-    await floor.lifted(halt_id, seconds=60)
-    await floor.trading(seconds=60)
+    await floor.lifted(halt_id)
+    await floor.trading()
     history = await floor.history()
     assert history.problems() == []
     assert history.exits() >= len(OMS_IDS)

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from floor import Floor
-from killing import OMS, SECONDS, is_told_and_does_it, none_is_missing, start
+from killing import OMS, is_told_and_does_it, none_is_missing, start
 from support import NatsHandle, eventually
 
 from operations.events.halts import HaltRequested
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def test_killed_at_each_step_it_does_once_what_it_was_told(floor):
     kills = start(floor, times=1, chance=1)
     async with floor.revived(OMS):
         halt_ids = await is_told_and_does_it(floor)
-        await eventually(lambda: none_is_missing(kills), SECONDS, "it was killed at each step")
+        await eventually(lambda: none_is_missing(kills), "it was killed at each step")
     history = await floor.history()
     assert history.problems() == []
     assert history.exits() >= 1

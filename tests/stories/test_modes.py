@@ -69,7 +69,7 @@ async def raised(firm: Firm, expected) -> None:
         async def there() -> bool:
             return await found(firm) == expected
 
-        await eventually(there, 30, f"raised is {expected}")
+        await eventually(there, f"raised is {expected}")
     async with watched(firm) as worker:
         assert not worker.conditions.get("worker").detail.startswith("0 units")
     assert await found(firm) == expected
@@ -121,7 +121,7 @@ async def test_a_fund_that_leaves_the_envelope_of_its_backtest_is_said_once(nats
         async def there() -> bool:
             return (HEALTH, "alpha") in await found(firm)
 
-        await eventually(there, 30, "it is raised")
+        await eventually(there, "it is raised")
     (finding,) = [each for each in await firm.stored(FINDINGS) if each.data.check == HEALTH]
     assert (finding.data.mode, finding.data.severity) == ("act", "warning")
     assert finding.data.statistic < finding.data.threshold

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from functools import partial
 
+import asyncpg
 import msgspec
 import pytest
 from halting import Firm, envelope
@@ -16,7 +17,7 @@ from operations.events.base import encode
 from operations.events.registry import Service, ServiceRegistered
 from workers import measure
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 SERVICES = "mts.v1.operations.finding.dependency_watchdog.*"
 DATABASES = "mts.v1.operations.finding.db_watchdog.*"
 
@@ -49,7 +50,7 @@ async def holds(firm, subject, unit, *verbs):
     async def there():
         return await said(firm, subject, unit) == [*verbs]
 
-    await eventually(there, 40, f"{unit}: {verbs}")
+    await eventually(there, f"{unit}: {verbs}")
 
 
 async def test_a_dead_dependency_alerts_after_three_polls_and_recovers(nats_server, database):
@@ -91,18 +92,23 @@ async def test_a_real_table_with_dead_rows_is_vacuumed_once(nats_server, databas
     await admin.close()
 
 
-async def test_a_statement_that_runs_for_six_seconds_is_found_and_its_end_too(
+async def test_a_statement_that_runs_for_more_than_five_seconds_is_found_and_its_end_too(
     nats_server, database
 ):
     firm = Firm(nats_server)
     admin = await database.connect()
     async with watched(firm), measured(firm, database):
-        running = asyncio.create_task(admin.execute("SELECT pg_sleep(6.5)"))
+        process = await admin.fetchval("SELECT pg_backend_pid()")
+        running = asyncio.create_task(admin.execute("SELECT pg_sleep(3600)"))
         await holds(firm, DATABASES, f"{database.name} statements", "raised")
         found = (await firm.stored(DATABASES))[0].data
-        assert 5000 < found.statistic < 6500
+        assert found.statistic > 5000
         assert "mts_admin" in found.title
-        await running
+        killer = await database.connect()
+        await killer.execute("SELECT pg_cancel_backend($1)", process)
+        await killer.close()
+        with contextlib.suppress(asyncpg.QueryCanceledError):
+            await running
         await holds(firm, DATABASES, f"{database.name} statements", "raised", "cleared")
     await admin.close()
 
@@ -128,7 +134,7 @@ async def test_a_row_that_is_gone_from_the_read_model_is_found(nats_server, data
             "INSERT INTO audit.event (sequence, stream_sequence, time_ns, subject, actor, action, "
             "subject_id) VALUES (42, 42, 42, 's', 'a', 'a', 's')"
         )
-        await eventually(partial(cleared, firm, unit), 40)
+        await eventually(partial(cleared, firm, unit))
     await admin.close()
 
 

@@ -17,7 +17,7 @@ from operations.events.findings import FindingCleared, FindingRaised
 from operations.events.operations import ClockTicked, Tick, WarehouseMeasured
 from operations.watchdogs.db_watchdog import NAME
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 TEN_MINUTES_NS = 600 * NANOSECONDS
 TABLES = {table.name for watchdog in watchdogs.ALL for table in watchdog.tables}
 FIRST, SECOND = "watchdogs-1", "watchdogs-2"
@@ -54,7 +54,7 @@ async def ten_minutes_pass(floor: WatchedFloor) -> int:
             found = stored.following(person.client, "MTS", ClockTicked.pattern, 1)
             return [each.sequence async for each in found if tick.event_id.encode() in each.payload]
 
-    place = (await eventually(places, 20, "the minute is stored"))[0]
+    place = (await eventually(places, "the minute is stored"))[0]
     assert place
     return place
 
@@ -73,7 +73,7 @@ async def held(floor: WatchedFloor, place: int) -> dict[str, set[str]]:
             for table in TABLES
         }
 
-    return await eventually(both, 60, "both say what every table holds")
+    return await eventually(both, "both say what every table holds")
 
 
 def lose_a_row(floor: WatchedFloor, name: str, number: int) -> None:

@@ -87,7 +87,7 @@ class House:
         async def there() -> bool:
             return await self.said() == sorted(expected)
 
-        await eventually(there, 15, f"the stream holds {expected}")
+        await eventually(there, f"the stream holds {expected}")
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ async def test_killed_at_any_step_the_next_one_says_what_is_left_once(house, ste
         subprocess.Popen, [sys.executable, "-P", *program], env=environment
     )
     try:
-        await eventually(lambda: process.poll() is not None, 30, "it dies")
+        await eventually(lambda: process.poll() is not None, "it dies")
     finally:
         process.kill()
         process.wait()

@@ -83,6 +83,6 @@ async def test_a_finding_waits_for_a_bus_that_is_down(
     watching = asyncio.create_task(alarm.watch(runtime))
     runtime.trouble = "the stream is another one"
     nats_server.start()
-    assert await eventually(lambda: stored(nats_server, RAISED), timeout=20)
+    assert await eventually(lambda: stored(nats_server, RAISED))
     runtime.stopping.set()
     await watching

@@ -85,7 +85,7 @@ async def test_a_paused_sealer_is_replaced_and_changes_nothing_when_it_wakes(
             await site.sealed_to(len(MESSAGES))
             sealed = await read_log(site.database)
             process.resume()
-            await eventually(lambda: two_are_connected(site), 20, "it connects anew")
+            await eventually(lambda: two_are_connected(site), "it connects anew")
         await assert_whole(site)
     finally:
         process.end()
@@ -116,12 +116,12 @@ async def test_of_two_sealers_one_works_and_the_other_takes_over_when_it_stops(
     monkeypatch.setattr(ledger, "STANDBY_SECONDS", 1)
     site = Site(nats_server, database, tmp_path)
     async with Acknowledged(nats_server) as publisher, site.working("audit") as (first,):
-        await eventually(lambda: first.conditions.ready, 20)
+        await eventually(lambda: first.conditions.ready)
         async with site.working("audit") as (second,):
-            await eventually(lambda: stands_by(second), 20, "it stands by")
+            await eventually(lambda: stands_by(second), "it stands by")
             assert first.conditions.ready
             first.stopping.set()
-            await eventually(lambda: second.conditions.ready, 20, "it takes over")
+            await eventually(lambda: second.conditions.ready, "it takes over")
             await publisher.more(10)
             await site.sealed_to(max(publisher.events))
     await site.seal_everything()
@@ -134,10 +134,10 @@ async def test_a_sealer_with_nothing_to_do_keeps_its_log_while_another_stands_by
     monkeypatch.setattr(ledger, "STANDBY_SECONDS", 3)
     site = Site(nats_server, database, tmp_path)
     async with site.working("audit") as (first,):
-        await eventually(lambda: first.conditions.ready, 20)
+        await eventually(lambda: first.conditions.ready)
         since_ns = first.conditions.get("worker").since_ns
         async with site.working("audit") as (second,):
-            await eventually(lambda: stands_by(second), 20, "it stands by")
+            await eventually(lambda: stands_by(second), "it stands by")
         assert first.conditions.ready
         assert first.conditions.get("worker").since_ns == since_ns
 

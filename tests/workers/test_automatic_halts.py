@@ -10,7 +10,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 from halting import HALTS, REQUESTED, Firm, envelope, in_this_loop, ready
-from oms_cases import ACCOUNT, REGISTERED, STRATEGY, code, leased, order, register, trading
+from oms_cases import ACCOUNT, REGISTERED, STRATEGY, code, leased, order, register, trading, verdict
 from support import eventually
 
 from operations.clock import NANOSECONDS, now_ns, rfc3339
@@ -54,7 +54,7 @@ async def floor_of(firm, folder):
         oms.gate.position(ACCOUNT, "AAPL", Decimal(10))
         await leased(oms)
         await person.listen(HALTS)
-        assert code(floor.trade(order("before", "1"))) == "send"
+        assert await verdict(floor, order("before", "1")) == "send"
         yield person, floor
 
 
@@ -156,7 +156,7 @@ async def test_pitfall_19_what_a_check_sees_is_refused_at_the_gate_without_anybo
     happens, reason, level, denied = CASES[check]
     async with floor_of(firm, tmp_path) as (person, floor):
         await register(firm, *happens())
-        heard = await person.hears(REQUESTED, 20, reason_code=reason)
+        heard = await person.hears(REQUESTED, reason_code=reason)
         said = heard["data"]
         assert (said["level"], said["requested_by"]) == (level, check)
         named = (heard.get("strategy_id"), heard.get("fund_id"))

@@ -37,7 +37,7 @@ async def test_the_daily_run_passes_and_a_restart_repeats_nothing(nats_server):
         async def passed():
             return {each.data.check for each in await firm.stored(PASSED)} == cases
 
-        await eventually(passed, 60, "every watchdog found its canary")
+        await eventually(passed, "every watchdog found its canary")
     before = len(await firm.stored(PASSED))
     async with working("canary", firm.settings("canary"), quick) as worker:
         await eventually(lambda: "last passed 20" in worker.conditions.get("worker").detail)
@@ -53,10 +53,10 @@ async def test_killed_in_its_run_the_next_one_tries_those_alone_that_nothing_was
     before = {"ran": 0, "said": min(number, len(cases))}[step]
     try:
         async with watched(floor.firm):
-            floor.start("canary", 60, step, min(number, len(cases)), "KILL", file=QUICK)
+            floor.start("canary", 100, step, min(number, len(cases)), "KILL", file=QUICK)
             await floor.died("canary")
             assert len(await floor.of(CanaryPassed)) == before
-            floor.start("canary", 60, "never", 1, "KILL", file=QUICK)
+            floor.start("canary", 100, "never", 1, "KILL", file=QUICK)
             said = await floor.said(CanaryPassed, len(cases))
             await floor.is_ready("canary")
         assert sorted(each.data.check for each in said) == sorted(cases)
@@ -73,10 +73,10 @@ async def test_killed_before_it_could_say_who_is_silent_it_says_so_once_when_it_
     others = len([each for each in watchdogs.ALL if each.canary]) - 1
     try:
         async with working("watchdogs", silent_about("vpin", floor.firm), watchdogs_worker.run):
-            floor.start("canary", 6, "said", others, "KILL", file=QUICK)
+            floor.start("canary", 15, "said", others, "KILL", file=QUICK)
             await floor.died("canary")
             assert await floor.of(FindingRaised, check="canary") == []
-            floor.start("canary", 6, "never", 1, "KILL", file=QUICK)
+            floor.start("canary", 1, "never", 1, "KILL", file=QUICK)
             (raised,) = await floor.said(FindingRaised, check="canary")
         assert raised.data.title.startswith("vpin did not find its canary")
         assert len(await floor.of(CanaryPassed)) == others

@@ -1,5 +1,7 @@
 """Are checkpoints signed while the log grows, each with a proof that it only grew?"""
 
+import asyncio
+
 import pytest
 from pipeline import Site, fill, orders, read_log, tree_root
 from support import eventually
@@ -29,7 +31,7 @@ async def test_each_checkpoint_goes_out_with_its_proof_to_three_places(site):
         for number in range(4):
             last = await fill(site.nats, orders(150, first=150 * number))
             await site.sealed_to(last)
-            await eventually(lambda last=last: signed_size(signer) == last + 1, 20)
+            await eventually(lambda last=last: signed_size(signer) == last + 1)
         await eventually(lambda: len(heard) == checkpoints(signer))
     await auditor.close()
     entries = await read_log(site.database)
@@ -63,9 +65,9 @@ def checkpoints(worker) -> float | None:
 async def test_an_idle_log_is_signed_once(site):
     async with site.working("audit", "checkpoint") as (_, signer):
         await site.sealed_to(await fill(site.nats, orders(3)))
-        await eventually(lambda: signed_size(signer) == 4, 20)
+        await eventually(lambda: signed_size(signer) == 4)
         count = checkpoints(signer)
-        await fill(site.nats, [])
+        await asyncio.sleep(1)  # the time in which it could sign twenty times
         assert checkpoints(signer) == count
 
 
@@ -75,4 +77,4 @@ async def test_what_is_sealed_is_signed_while_more_waits_to_be_sealed(site):
         await site.sealed_to(sealed)
     await fill(site.nats, orders(1000, first=300))
     async with site.working("checkpoint") as (signer,):
-        await eventually(lambda: signed_size(signer) == sealed + 1, 20)
+        await eventually(lambda: signed_size(signer) == sealed + 1)

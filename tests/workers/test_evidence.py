@@ -99,7 +99,7 @@ async def test_a_halt_is_documented_with_its_entries_and_what_was_held_just_then
         site.nats, bought(1, "0", "100"), asked, requested(1, asked), bought(2, "100", "40")
     )
     async with site.working("audit", "projection", "evidence"):
-        (found,) = await eventually(lambda: documented(site), 30)
+        (found,) = await eventually(lambda: documented(site))
     log = await read_log(site.database)
     said = subjects.decode(DOCUMENTED, found.data).data
     assert said.log_sequences == (2, 3)
@@ -126,7 +126,7 @@ async def test_what_asked_may_stand_after_the_request_in_the_log(site):
     asked = commanded()
     await publish(site.nats, requested(1, asked), bought(1, "0", "5"), asked)
     async with site.working("audit", "projection", "evidence"):
-        (found,) = await eventually(lambda: documented(site), 30)
+        (found,) = await eventually(lambda: documented(site))
     said = subjects.decode(DOCUMENTED, found.data).data
     assert said.log_sequences == (1, 3)
     assert said.positions == ()
@@ -136,19 +136,19 @@ async def test_what_asked_may_stand_after_the_request_in_the_log(site):
 async def test_after_a_restart_nothing_is_documented_twice_and_nothing_is_forgotten(site):
     await publish(site.nats, requested(1))
     async with site.working("audit", "projection", "evidence"):
-        await eventually(lambda: documented(site), 30)
+        await eventually(lambda: documented(site))
     await publish(site.nats, requested(2))
     async with site.working("audit", "projection", "evidence"):
 
         async def both():
             return len(await documented(site)) >= 2
 
-        await eventually(both, 30)
+        await eventually(both)
         await publish(site.nats, requested(3))
 
         async def third():
             return len(await documented(site)) >= 3
 
-        await eventually(third, 30)
+        await eventually(third)
     halts = [subjects.decode(DOCUMENTED, each.data).data.halt_id for each in await documented(site)]
     assert halts == ["h-1", "h-2", "h-3"]

@@ -90,7 +90,7 @@ async def test_a_lift_loses_against_a_newer_request_in_its_scope_and_no_other(fi
             await eventually(lambda: holds(firm, {"h1", "h2"}))
             worker.send(signal.SIGCONT)
             if lifts:
-                await eventually(lambda: holds(firm, {"h2"}), 20, "it is lifted after all")
+                await eventually(lambda: holds(firm, {"h2"}), "it is lifted after all")
             else:
                 await person.hears("mts.v1.operations.halt.resume_denied", resume_id="r1")
                 assert await firm.active() == {"h1", "h2"}
@@ -106,7 +106,7 @@ async def test_what_a_forgetful_stream_would_drop_is_published_again(firm, monke
         await ready(*workers)
         await person.listen(REQUESTED)
         await person.send(halt_order("h1"), "operator")
-        await eventually(lambda: len(person.heard) >= 2, 10, "it is said again")
+        await eventually(lambda: len(person.heard) >= 2, "it is said again")
         assert {event["data"]["halt_id"] for _, event in person.heard} == {"h1"}
 
 

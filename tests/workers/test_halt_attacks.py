@@ -77,7 +77,7 @@ async def test_a_command_that_no_entitled_person_signed_moves_nothing_and_is_tol
             await person.client.publish(event.subject, encode(event))
         else:
             await person.send(event, key)
-        await eventually(lambda: any(name == FINDINGS for name, _ in person.heard), 10)
+        await eventually(lambda: any(name == FINDINGS for name, _ in person.heard))
         assert not any(name == REQUESTED for name, _ in person.heard)
     assert await firm.active() == set()
 
@@ -92,10 +92,10 @@ async def test_a_flood_of_forgeries_is_told_so_often_and_no_more_and_delays_no_h
             await person.client.publish(event.subject, encode(event))
         await person.send(halt_order("h1"), "operator")
         await person.hears(REQUESTED, halt_id="h1")
-        await eventually(lambda: holds(firm, {"h1"}), 20)
-        await eventually(lambda: refused(firm, 60), 20, "they are told")
+        await eventually(lambda: holds(firm, {"h1"}))
+        await eventually(lambda: refused(firm, 60), "they are told")
         await person.send(halt_order("h2"), "operator")
-        await eventually(lambda: holds(firm, {"h1", "h2"}), 20)
+        await eventually(lambda: holds(firm, {"h1", "h2"}))
         assert await refused(firm, 60)
 
 
@@ -146,7 +146,7 @@ async def test_a_stolen_halt_worker_lifts_nothing(firm):
             beats.append(1)
             return workers[0].registry.get_sample_value("halts_active") == 1 and len(beats) > 50
 
-        await eventually(still, 10, "the halt holds")
+        await eventually(still, "the halt holds")
 
 
 async def test_no_reply_subject_of_any_user_moves_or_silences_a_halt_worker(firm):
@@ -179,7 +179,7 @@ async def test_no_reply_subject_of_any_user_moves_or_silences_a_halt_worker(firm
         await person.listen(HALTS)
         await person.send(halt_order("h1"), "operator")
         await person.hears(REQUESTED, halt_id="h1")
-        await eventually(lambda: holds(firm, {"h1"}), 20)
+        await eventually(lambda: holds(firm, {"h1"}))
         # What the server answered there is heard too, and is no event.
         events = [event["data"] for _, event in person.heard if "data" in event]
         assert {data["halt_id"] for data in events if "halt_id" in data} == {"h1"}
@@ -201,7 +201,7 @@ async def test_a_roster_that_is_taken_back_brings_nobody_back(firm):
             await person.send(halt_order("h1"), "operator")
             return any("unknown key" in json.dumps(event) for _, event in person.heard)
 
-        await eventually(refused, 10, "the newer roster counts")
+        await eventually(refused, "the newer roster counts")
         firm.base.roster_path.write_bytes(old)
         person.heard.clear()
-        await eventually(refused, 10, "it still counts")
+        await eventually(refused, "it still counts")

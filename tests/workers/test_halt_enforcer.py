@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from floor import Floor
@@ -125,7 +126,7 @@ class Plain:
         async def hear(permit):
             self.permits.append((permit.data, permit.headers[message.HEADER]))
 
-        await self.client.subscribe(f"{PERMIT}.oms-1", cb=hear)
+        self.subscription = await self.client.subscribe(f"{PERMIT}.oms-1", cb=hear)
         await self.client.flush()
 
     @property
@@ -134,7 +135,7 @@ class Plain:
 
     async def ask(self, ask: str, **fields) -> dict:
         body = json.dumps({"ask": ask, **fields}).encode()
-        return json.loads((await self.client.request(f"{GATE}.oms-1", body, timeout=2)).data)
+        return json.loads((await self.client.request(f"{GATE}.oms-1", body, timeout=30)).data)
 
     async def buy(self, order_id: str) -> dict:
         return await self.ask(
@@ -161,11 +162,15 @@ async def allowed(plain: Plain) -> bool:
     return bool(verdict["allowed"])
 
 
+async def bought(plain: Plain, order_id: str) -> bool:
+    return bool((await plain.buy(order_id))["allowed"])
+
+
 @pytest.mark.integration
 async def test_a_plain_order_system_is_halted_cancels_flattens_and_goes_on(floor, plain):
-    await eventually(lambda: allowed(plain), 30, "it may trade")
+    await eventually(lambda: allowed(plain), "it may trade")
     for order_id, fill in (("o-1", "10"), ("o-2", "")):
-        assert (await plain.buy(order_id))["allowed"]
+        await eventually(partial(bought, plain, order_id), f"{order_id} may go")
         await plain.ask("told", order_id=order_id, what="working")
         if fill:
             await plain.ask("filled", order_id=order_id, quantity=fill)
@@ -174,9 +179,9 @@ async def test_a_plain_order_system_is_halted_cancels_flattens_and_goes_on(floor
     assert (await plain.buy("o-3"))["code"] == "FUND_HALTED"
     accounts = (SEAT.account_id,)
     await floor.order(orders_of_people.flatten("operator", halt_id, "south", accounts, "a story"))
-    await eventually(lambda: plain.permit["orders"] == ["o-2"], 20, "a cancel is asked for")
+    await eventually(lambda: plain.permit["orders"] == ["o-2"], "a cancel is asked for")
     await plain.ask("told", order_id="o-2", what="ended")
-    (exit_order,) = await eventually(lambda: plain.permit["exits"], 20, "an exit is asked for")
+    (exit_order,) = await eventually(lambda: plain.permit["exits"], "an exit is asked for")
     assert (exit_order["side"], exit_order["quantity"], exit_order["exit_of"]) == (
         "sell", "10", halt_id,
     )  # fmt: skip
@@ -186,12 +191,12 @@ async def test_a_plain_order_system_is_halted_cancels_flattens_and_goes_on(floor
     await plain.ask("told", order_id=exit_order["order_id"], what="ended")
     await floor.acknowledged(halt_id, "FLAT", by=ONE)
     await floor.ask_to_resume([halt_id])
-    await eventually(lambda: allowed(plain), 20, "it may trade again")
+    await eventually(lambda: allowed(plain), "it may trade again")
 
 
 @pytest.mark.integration
 async def test_permits_are_signed_and_end_with_the_enforcer(floor, plain):
-    await eventually(lambda: plain.permits, 20)
+    await eventually(lambda: plain.permits)
     key = roster_files.read_public(floor.home / "keys" / "oms-1.vkey")
     for payload, header in plain.permits:
         signed = message.Message(
@@ -199,6 +204,8 @@ async def test_permits_are_signed_and_end_with_the_enforcer(floor, plain):
         )
         assert key.verifies(message.parse(header).raw, signed.signed_bytes())
     floor.kill("oms-1")
+    await plain.client.flush()
+    await eventually(lambda: not plain.subscription.pending_msgs, "what was on its way came")
     count = len(plain.permits)
     await asyncio.sleep(2)  # the time in which a permit would come
     assert len(plain.permits) <= count + 1
@@ -206,7 +213,7 @@ async def test_permits_are_signed_and_end_with_the_enforcer(floor, plain):
 
 @pytest.mark.integration
 async def test_a_question_that_wants_its_answer_elsewhere_is_none(floor, plain):
-    await eventually(lambda: allowed(plain), 30, "it may trade")
+    await eventually(lambda: allowed(plain), "it may trade")
     heard = []
     admin = await floor.nats.connect()
 

@@ -110,7 +110,7 @@ class Fundhouse:
         async def there() -> bool:
             return await self.findings() == [*expected]
 
-        await eventually(there, 15, f"the stream holds {expected}")
+        await eventually(there, f"the stream holds {expected}")
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ async def test_killed_at_any_step_the_next_one_says_what_is_left_once(house, ste
         subprocess.Popen, [sys.executable, "-P", *program], env=environment
     )
     try:
-        await eventually(lambda: process.poll() is not None, 30, "it dies")
+        await eventually(lambda: process.poll() is not None, "it dies")
     finally:
         process.kill()
         process.wait()
@@ -259,7 +259,7 @@ async def test_who_burns_the_id_of_a_finding_does_not_keep_it_out_of_the_stream(
             judged = [each async for each in signed(house, FINDINGS)]
             return {each.event_id for each in judged} >= {event_id for _, event_id in known}
 
-        await eventually(updated, 15, "ours are stored beside what burned their ids")
+        await eventually(updated, "ours are stored beside what burned their ids")
 
 
 async def foreseen(house, mark):

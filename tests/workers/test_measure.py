@@ -65,11 +65,11 @@ class Plant:
             found = stored.following(person.client, "MTS", subject, 1)
             return [subjects.decode(each.subject, each.payload) async for each in found]
 
-    async def says(self, subject, check, timeout=20.0):  # noqa: ASYNC109
+    async def says(self, subject, check):
         async def there():
             return [each for each in await self.said(subject) if check(each.data)]
 
-        return await eventually(there, timeout, f"{subject} says it")
+        return await eventually(there, f"{subject} says it")
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def test_a_service_is_polled_and_every_failure_and_change_is_said(plant):
         async with plant.measured():
             good = await plant.says(POLLED, lambda poll: poll.healthy)
             assert (good[0].data.status, good[0].data.service) == (200, "pricing")
-            assert 0 < good[0].data.latency_ms < 2000
+            assert 0 < good[0].data.latency_ms < 60_000
             assert good[0].actor == "measure"
             stub.answer = b"HTTP/1.1 503 Busy\r\n\r\n"
             red = await plant.says(POLLED, lambda poll: poll.consecutive_failures == 2)
@@ -100,7 +100,7 @@ async def test_nobody_can_aim_it_at_an_address_that_is_not_allowed(nats_server, 
         await plant.register("honest", allowed.url)
         async with in_this_loop("measure", plant.settings, measure.run) as worker:
             await plant.says(POLLED, lambda poll: poll.service == "honest")
-            await eventually(lambda: "not among" in worker.conditions.get("worker").detail, 20)
+            await eventually(lambda: "not among" in worker.conditions.get("worker").detail)
             assert not worker.conditions.ready
         assert secret.requests == []
 
@@ -245,7 +245,7 @@ async def test_a_table_that_is_locked_is_said_with_who_holds_it_and_the_database
             said = (await plant.said(MEASURED))[before:]
             return any(each.data.locked == "" for each in said)
 
-        await eventually(free, 20, "it is said that nothing is locked")
+        await eventually(free, "it is said that nothing is locked")
         assert all(each.data.reachable for each in await plant.said(MEASURED))
     await admin.close()
 

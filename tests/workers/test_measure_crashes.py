@@ -18,7 +18,7 @@ from operations.events.operations import DatabaseMaintained, DatabaseMeasured, S
 from operations.events.registry import Service, ServiceRegistered
 from operations.watchdogs.polled import Polls
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 TABLE = "audit.event"
 VACUUMS = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'event'"
 RUNNING = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE datname = current_database()"
@@ -132,7 +132,7 @@ async def test_killed_while_a_vacuum_runs_the_next_one_waits_for_it_and_says_tha
     async def runs() -> bool:
         return await plant.fetchval(RUNNING) == 1
 
-    await eventually(runs, 30, "the vacuum runs")
+    await eventually(runs, "the vacuum runs")
     plant.kill("measure")
     plant.start_measuring()
     (done,) = await plant.said(DatabaseMaintained)

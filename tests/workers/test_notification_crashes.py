@@ -7,7 +7,7 @@ from support import eventually
 
 from operations.notifications.message import REPEATED
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Is everybody told once, with real servers, whatever dies and whatever the channels answer?"""
 
+import asyncio
+
 import pytest
 from alert_site import SECRETS, Site, over, vpin, worse
 from halting import envelope, halt_order, times
@@ -17,7 +19,7 @@ from operations.events.commands import (
 from operations.notifications.message import REPEATED
 from operations.process_settings import Log
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -128,6 +130,7 @@ async def test_pagers_ring_again_until_somebody_acknowledges(nats_server, databa
         await site.quiet()
         rung = site.told()["telegram"]
         await site.send(vpin(episode="e-2", environment="canary"))
+        await site.quiet()
         assert site.told()["telegram"] == rung
     assert "nobody has acknowledged" in receiver.at("/bot")[1].json["text"]
 
@@ -137,7 +140,7 @@ async def test_what_a_channel_does_not_take_now_is_tried_again_in_order_and_othe
     site.receiver.always = Answer(500)
     async with site.working() as worker:
         await site.send(vpin())
-        await eventually(lambda: len(site.receiver.at("/services")) >= 2, 20)
+        await eventually(lambda: len(site.receiver.at("/services")) >= 2)
         await site.send(over())
         state = worker.conditions.get("channel slack")
         assert (state.ok, state.detail) == (
@@ -145,7 +148,7 @@ async def test_what_a_channel_does_not_take_now_is_tried_again_in_order_and_othe
             f"127.0.0.1:{site.receiver.port} answered 500",
         )
         site.receiver.always = None
-        await eventually(lambda: "over: " in str(site.receiver.at("/services")[-1].json), 40)
+        await eventually(lambda: "over: " in str(site.receiver.at("/services")[-1].json))
         await site.quiet()
         await eventually(lambda: worker.conditions.ready)
     rows = await site.rows("SELECT state, attempts FROM notify.message WHERE channel = 'slack'")
@@ -153,12 +156,15 @@ async def test_what_a_channel_does_not_take_now_is_tried_again_in_order_and_othe
     assert REPEATED not in site.receiver.at("/services")[1].json["text"]  # it said that it has none
 
 
-async def test_after_a_time_out_nobody_knows_so_the_next_attempt_says_that(site):
+async def test_after_a_time_out_nobody_knows_so_the_next_attempt_says_that(
+    nats_server, database, receiver, mail
+):
+    site = Site(nats_server, database, receiver, mail, timeout_seconds=2.0)
     site.channels = ("slack",)
     site.receiver.answers.append(Answer(hangs=True))
     async with site.working():
         await site.send(vpin())
-        await eventually(lambda: len(site.receiver.at("/services")) == 2, 30)
+        await eventually(lambda: len(site.receiver.at("/services")) == 2)
     first, second = (each.json["text"] for each in site.receiver.at("/services"))
     assert REPEATED not in first
     assert REPEATED in second
@@ -196,7 +202,7 @@ async def test_what_was_raised_and_over_while_nobody_worked_is_told_once_and_rin
         await site.tells(1)
     await site.send(over(), vpin(episode="e-2"), over("e-2"), vpin(episode="e-3"))
     async with site.working():
-        await eventually(lambda: site.told() | {"slack": 4, "pagerduty": 3} == site.told(), 20)
+        await eventually(lambda: site.told() | {"slack": 4, "pagerduty": 3} == site.told())
         await site.quiet()
     assert (await verdicts(site, "e-2"))["pagerduty"] == "over_before_told"
     actions = [each.json["event_action"] for each in site.receiver.at("/v2")]
@@ -224,11 +230,11 @@ async def test_nats_out_of_reach_is_one_page_which_holds_and_lists_what_follows(
     async with site.working() as worker:
         await eventually(lambda: worker.conditions.ready)
         nats_server.kill()
-        await site.tells(1, 30)
+        await site.tells(1)
         assert "NATS is out of reach" in receiver.at("/services")[0].json["text"]
         nats_server.start()
-        await eventually(lambda: worker.conditions.ready, 30)
-        await site.tells(2, 30)
+        await eventually(lambda: worker.conditions.ready)
+        await site.tells(2)
     ends = [each.json["event_action"] for each in receiver.at("/v2")]
     assert ends == ["trigger", "resolve"]
 
@@ -241,17 +247,17 @@ async def test_while_nats_is_out_of_reach_a_new_worker_does_not_page_again(
     async with site.working() as worker:
         await eventually(lambda: worker.conditions.ready)
         nats_server.kill()
-        await site.tells(1, 30)
+        await site.tells(1)
     async with site.working() as worker:
 
         def looked():
             return worker.registry.get_sample_value("alert_look_timestamp_seconds")
 
         began = now_ns() / NANOSECONDS
-        await eventually(lambda: looked() and looked() > began + 6, 30)
+        await eventually(lambda: looked() and looked() > began + 6)
         assert site.told()["slack"] == 1
         nats_server.start()
-        await site.tells(2, 30)
+        await site.tells(2)
 
 
 async def test_a_second_worker_stands_by_and_takes_over(site):
@@ -278,12 +284,12 @@ async def test_an_address_elsewhere_is_called_while_all_is_well_and_only_then(
     site = Site(nats_server, database, receiver, mail, ping_url=ping, ping_seconds=0.1)
     site.channels = ()
     async with site.working() as worker:
-        await eventually(lambda: len(receiver.at("/ping")) >= 3, 20)
+        await eventually(lambda: len(receiver.at("/ping")) >= 3)
         nats_server.pause()
         try:
-            await eventually(lambda: not worker.conditions.get("worker").ok, 40)
+            await eventually(lambda: not worker.conditions.get("worker").ok)
             called = len(receiver.at("/ping"))
-            await eventually(lambda: worker.conditions.get("worker").ok is False)
+            await asyncio.sleep(1)  # the time in which it would be called ten times
             assert len(receiver.at("/ping")) <= called + 1
         finally:
             nats_server.resume()
@@ -293,7 +299,8 @@ async def test_no_secret_is_logged_stored_or_shown_whatever_the_channels_answer(
     nats_server, database, receiver, mail
 ):
     ping = f"{receiver.url}/ping/ping-secret"
-    site = Site(nats_server, database, receiver, mail, ping_url=ping, ping_seconds=0.1)
+    quick = {"ping_seconds": 0.1, "timeout_seconds": 2.0}
+    site = Site(nats_server, database, receiver, mail, ping_url=ping, **quick)
     site.channels = (*site.channels, "apprise")
     site.log = Log(level="debug")
     process = site.process()
@@ -302,7 +309,7 @@ async def test_no_secret_is_logged_stored_or_shown_whatever_the_channels_answer(
             receiver.always = answer
             before = len(receiver.requests)
             await site.send(vpin(episode=f"e-{answer.status}-{answer.hangs}"))
-            await eventually(lambda before=before: len(receiver.requests) >= before + 6, 30)
+            await eventually(lambda before=before: len(receiver.requests) >= before + 6)
         assert mail.login == mail.known
         mail.known = ("ops", "another-password")  # from now on it refuses ours
         receiver.stop()
@@ -312,7 +319,7 @@ async def test_no_secret_is_logged_stored_or_shown_whatever_the_channels_answer(
             query = "SELECT DISTINCT channel FROM notify.message WHERE problem IS NOT NULL"
             return len(await site.rows(query)) == len(catalogue.NAMES)
 
-        await eventually(refused, 60)
+        await eventually(refused)
     finally:
         said = process.ended()
     tables = ("message", "thread", "alert", "verdict", "silence", "progress")

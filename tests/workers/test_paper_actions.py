@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from halted import commanded, lifted
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from paper_trial import Trial
@@ -221,9 +221,7 @@ def test_an_instrument_is_reduced_in_every_account_and_nothing_else_is(trial):
 
 
 @given(st.integers(0, 10_000), st.sampled_from(("0", "0.1", "0.5", "0.9")))
-@hypothesis_settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=12)
 def test_in_a_trading_desk_no_position_is_ever_beyond_its_cap_again(tmp_path, seed, factor):
     folder = Path(tmp_path, f"{seed}-{factor}")
     trial, flow = Acting(folder), OrderFlow(seed, "oms-1")

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from halted import commanded, lifted
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from paper_trial import FAST, PAPER, STEP_NS, TREND, Trial
@@ -208,9 +208,7 @@ def test_a_line_that_a_crash_cut_off_was_never_sent(trial):
     assert trial.stages == ["working"]
 
 
-@hypothesis_settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=30)
 @given(
     seed=st.integers(0, 1000),
     stops=st.lists(st.integers(1, 59), max_size=3),

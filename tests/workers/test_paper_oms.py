@@ -19,7 +19,7 @@ from operations.events.orders import (
 from operations.halt.state import FIRM
 from workers.paper_tape import CancelWanted, Sent, read_tape
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 ONE = ("oms-1",)
 
 
@@ -50,7 +50,7 @@ async def test_a_deaf_order_system_obeys_what_the_stream_tells_it(floor):
 
 async def test_what_a_slow_venue_accepts_after_the_halt_is_canceled(floor):
     floor.start_oms("oms-1", MTS_PAPER_MODE="slow")
-    await eventually(lambda: floor.sent("oms-1") > 20, 20, "orders are on their way")
+    await eventually(lambda: floor.sent("oms-1") > 20, "orders are on their way")
     halt_id = await floor.halt(FIRM)
     await floor.acknowledged(halt_id, by=ONE)
 
@@ -66,7 +66,7 @@ async def test_what_a_slow_venue_accepts_after_the_halt_is_canceled(floor):
         filled = {event.order_id for event in await floor.events(OrderFilled)}
         return bool(late & canceled) and late <= (canceled | filled) & accepted
 
-    await eventually(late_ones_are_canceled, 30)
+    await eventually(late_ones_are_canceled)
     assert (await floor.history()).problems() == []
 
 
@@ -76,26 +76,33 @@ async def test_an_order_system_that_is_killed_finds_its_orders_again(floor):
     for _ in range(3):
         floor.restart("oms-1")
         await floor.trading("oms-1")
+    before = sent_by(floor)
+
+    async def found_again() -> bool:
+        kinds = (OrderAccepted, OrderRejected)
+        answers = [each for kind in kinds for each in await floor.events(kind)]
+        return before <= {each.order_id for each in answers}
+
+    await eventually(found_again, "what the venue said to each is published")
     history = await floor.history()
     assert history.problems() == []
     submitted = {each.event.order_id for each in history.of(OrderSubmitted)}
-    answered = {
-        each.event.order_id for kind in (OrderAccepted, OrderRejected) for each in history.of(kind)
-    }
-    sent = {line.order_id for line in history.tapes["oms-1"] if isinstance(line, Sent)}
-    assert sent <= submitted
-    assert len(sent - answered) < 10  # at most what was on its way at the end
+    assert sent_by(floor) <= submitted
+
+
+def sent_by(floor: Floor) -> set[str]:
+    return {line.order_id for line in read_tape(floor.tape("oms-1")) if isinstance(line, Sent)}
 
 
 async def test_what_the_stream_lacked_when_it_was_killed_is_published_once_it_is_back(floor):
     floor.start_oms("oms-1")
     await floor.trading("oms-1")
     floor.nats.kill()
-    more = floor.sent("oms-1") + 10
-    await eventually(lambda: floor.sent("oms-1") >= more, 20, "it goes on without the server")
+    known = floor.sent("oms-1")
+    await eventually(lambda: floor.sent("oms-1") > known, "it goes on without the server")
     floor.kill("oms-1")
     await asyncio.to_thread(floor.nats.start)
-    sent = {line.order_id for line in read_tape(floor.tape("oms-1")) if isinstance(line, Sent)}
+    sent = sent_by(floor)
     before = {event.order_id for event in await floor.events(OrderSubmitted)}
     assert sent - before
     floor.restart("oms-1")

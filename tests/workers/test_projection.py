@@ -15,10 +15,10 @@ async def test_it_follows_the_log_and_fills_again_what_was_emptied(nats_server, 
 
     async with site.working("audit", "projection") as (_, worker):
         await fill(nats_server, orders(300))
-        await eventually(lambda: shown(301), 20)
+        await eventually(lambda: shown(301))
         connection = await database.connect("mts_projector")
         await connection.execute("TRUNCATE audit.event, audit.projection")
         await connection.close()
-        await eventually(lambda: shown(301), 20)
+        await eventually(lambda: shown(301))
         await eventually(lambda: worker.registry.get_sample_value("projection_size") == 301)
         assert worker.registry.get_sample_value("projection_lag_entries") == 0

@@ -8,7 +8,7 @@ import sys
 
 import msgspec
 import pytest
-from support import eventually
+from support import PATIENCE_SECONDS, eventually
 
 from operations.adapters.ports import free_port
 from operations.config import Settings, subprocess_environment
@@ -125,10 +125,10 @@ def test_a_worker_process_stops_on_the_signals_of_people_and_supervisors(tmp_pat
     with start_worker(tmp_path, os.getpid()) as process:
         assert b"works" in process.stdout.readline()
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_a_worker_whose_supervisor_is_gone_stops_by_itself(tmp_path):
     somebody_else = 1
     with start_worker(tmp_path, somebody_else) as process:
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0

@@ -16,7 +16,7 @@ from operations.events.base import encode
 from operations.events.operations import ConfigChange, ConfigChanged
 from operations.signing.message import HEADER
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ async def test_what_was_ordered_in_time_and_is_read_too_late_is_refused(house):
     order = configure("vpin.threshold", "0.3", **times(5))
     await house.send("operator", order)
     ends_ns = parse_rfc3339(order.data.expires_at)
-    await eventually(lambda: now_ns() > ends_ns, 15, "its time is over")
+    await eventually(lambda: now_ns() > ends_ns, "its time is over")
     async with house.working():
         assert "before it was read" in await house.refusal(order.event_id)
     assert await house.changes() == []
@@ -123,7 +123,7 @@ async def test_a_halt_worker_leaves_orders_about_settings_alone(house):
         await house.forge("operator", forged := configure("vpin.threshold", "0.3"))
         assert "not signed" in await house.refusal(forged.event_id)
         await house.forge("operator", order := halt_order("h"))  # what it refuses comes after
-        await eventually(lambda: _named(house, order.event_id), 15, "it refuses the other one")
+        await eventually(lambda: _named(house, order.event_id), "it refuses the other one")
         assert not await _named(house, forged.event_id)
 
 
@@ -159,7 +159,7 @@ async def test_one_that_was_paused_and_replaced_goes_on_and_nothing_is_said_twic
 
     await house.order("operator", "vpin.threshold", "0.5")
     with house.process(step, "1", "STOP") as paused:
-        await eventually(lambda: stopped(paused.pid), 30, "it is paused")
+        await eventually(lambda: stopped(paused.pid), "it is paused")
         async with house.working():
             await house.order("operator", "vpin.threshold", "0.6")
             await house.holds(change("0.5"), change("0.6"))
@@ -211,12 +211,12 @@ async def test_what_nobody_ordered_is_put_back_with_a_finding(house):
             held = await house.bucket("firm.vpin.threshold")
             return {**held, "revision": 0} == {**good, "revision": 0}
 
-        await eventually(back, 15, "it is put back")
+        await eventually(back, "it is put back")
         await house.edit("firm.vpin.threshold", None)
-        await eventually(back, 15, "it is put back again")
+        await eventually(back, "it is put back again")
     await house.edit("firm.vpin.own_level", b"0.1")  # while nobody works
     async with house.working():
-        await eventually(lambda: edits_are(house, 3), 15, "it is found")
+        await eventually(lambda: edits_are(house, 3), "it is found")
         await house.holds(change)
     assert await edits(house) == ["firm.vpin.own_level", *["firm.vpin.threshold"] * 2]
 
@@ -234,7 +234,7 @@ async def test_killed_while_putting_back_it_is_found_once(house, step, value):
     await house.edit("firm.vpin.threshold", value)
     await house.dies_at(step, 1)
     async with house.working():
-        await eventually(lambda: edits_are(house, 1), 15, "it is found")
+        await eventually(lambda: edits_are(house, 1), "it is found")
         await house.holds(change)
     async with house.working():
         assert await edits(house) == ["firm.vpin.threshold"]
@@ -246,12 +246,12 @@ async def test_what_stood_for_a_moment_only_is_found_too(house):
         await house.edit("firm.vpin.threshold", b"0.9")
         await house.order("operator", "vpin.threshold", "0.5")
         await house.holds(("vpin.threshold", "", "0.5", "operator", "why"))
-        await eventually(lambda: edits_are(house, 1), 15, "it is found")
+        await eventually(lambda: edits_are(house, 1), "it is found")
 
         async def holds() -> bool:
             return (await house.bucket("firm.vpin.threshold"))["value"] == "0.5"
 
-        await eventually(holds, 15, "the order stands")
+        await eventually(holds, "the order stands")
 
 
 async def test_the_file_and_the_environment_are_said_once_and_what_is_gone_too(house):

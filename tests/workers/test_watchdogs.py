@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 from halting import ROOT, Firm, ready
-from support import eventually
+from support import PATIENCE_SECONDS, eventually
 from volatile_fund import CALM, WILD, history
 
 from operations.adapters import consumers, judge, warehouse
@@ -89,7 +89,7 @@ class House:
             yield worker
         finally:
             worker.stopping.set()
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, PATIENCE_SECONDS)
 
     async def said(self):
         """What is in the stream, signed: findings and requests, by kind and id."""
@@ -100,7 +100,7 @@ class House:
         async def there() -> bool:
             return [kind for kind, _ in await self.said()] == [*kinds]
 
-        await eventually(there, 20, f"the stream holds {kinds}")
+        await eventually(there, f"the stream holds {kinds}")
 
 
 RAISED = ("FindingRaised", "ActionRequested")
@@ -208,7 +208,7 @@ async def test_killed_at_any_step_the_next_one_says_what_is_left_once(house, ste
         subprocess.Popen, [sys.executable, "-P", *program], env=environment
     )
     try:
-        await eventually(lambda: process.poll() is not None, 30, "it dies")
+        await eventually(lambda: process.poll() is not None, "it dies")
     finally:
         process.kill()
         process.wait()
@@ -242,7 +242,7 @@ async def test_a_snapshot_that_cannot_be_written_is_said_and_costs_no_finding(ho
             place.write_text("in the way")
             return "cannot be written" in worker.conditions.get("worker").detail
 
-        await eventually(obstructed, 20, "a snapshot cannot be written")
+        await eventually(obstructed, "a snapshot cannot be written")
         await house.publish(EVERYTHING)
         await house.hold(*RAISED)
         for place in folder.iterdir():
@@ -279,7 +279,7 @@ async def test_a_watchdog_that_does_not_exist_is_refused_by_name(nats_server):
         )
     finally:
         worker.stopping.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, PATIENCE_SECONDS)
 
 
 async def test_a_message_that_cannot_be_read_stops_nothing(house):
@@ -342,7 +342,7 @@ async def test_how_far_it_has_judged_is_said_at_every_tenth_minute_and_read_by_t
         async def reached():
             return await house.firm.stored(WatchReached.pattern)
 
-        (said,) = await eventually(reached, 20, "how far it has judged is said")
+        (said,) = await eventually(reached, "how far it has judged is said")
     assert said.data.rule_version == RULE
     assert NAME in said.data.watchdogs
     assert "mts.v1.operations.watch.reached" in consumers.WATCHDOG_SUBJECTS
@@ -357,7 +357,7 @@ async def test_the_board_shows_where_everything_stands_and_is_signed(house):
             heard_parts.append(heard(subject, headers, payload))
 
         await person.client.subscribe_raw(SUBJECT, take)
-        await eventually(lambda: bool(heard_parts), 10, "a part of the board came")
+        await eventually(lambda: bool(heard_parts), "a part of the board came")
     base = house.firm.base
     judging = judge.for_service(base, base.path("halts", "test-roster.json"))
     member, _, _ = judging.signer(heard_parts[-1], (SUBJECT,))

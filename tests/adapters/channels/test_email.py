@@ -21,7 +21,7 @@ def server():
         yield running
 
 
-def sender(port, seconds=2.0, **more):
+def sender(port, seconds=60.0, **more):
     wanted = {
         "smtp_host": "127.0.0.1",
         "smtp_port": port,
