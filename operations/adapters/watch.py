@@ -10,6 +10,7 @@ instead of what is found there now: nothing of history is said a second time (de
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -89,44 +90,51 @@ class Watch:
 
     def take(self, deliveries: Sequence[Delivery], *, live: bool = False) -> None:
         """Fold messages in the order of the stream; what can never be read is counted."""
-        begin, alone = 0, (*ALONE, MINUTE) if live else ALONE
-        for place, delivery in enumerate(deliveries):
-            if delivery[0].startswith(alone):
-                self._take(deliveries[begin:place], live=live)
-                self._take(deliveries[place : place + 1], live=live)
-                begin = place + 1
+        parting = (*ALONE, MINUTE) if live else ALONE
+        alone = {
+            each for each in {subject for subject, *_ in deliveries} if each.startswith(parting)
+        }
+        begin = 0
+        for place in [place for place, each in enumerate(deliveries) if each[0] in alone]:
+            self._take(deliveries[begin:place], live=live)
+            self._take(deliveries[place : place + 1], live=live)
+            begin = place + 1
         self._take(deliveries[begin:], live=live)
 
     def _take(self, deliveries: Sequence[Delivery], *, live: bool) -> None:
         """Fold messages between which nothing changes how they are judged."""
-        sequences, times_ns = positions([reply for _, reply, _, _ in deliveries])
+        if not deliveries:
+            return
+        subjects_, replies, _, payloads = zip(*deliveries, strict=True)
+        sequences, times_ns = positions(replies)
         fresh = self._fresh(sequences)
-        prints = [place for place in fresh if deliveries[place][0] == trades.SUBJECT]
-        events: list[Stored] = []
-        for place in fresh if len(prints) < len(fresh) else ():
-            if deliveries[place][0] != trades.SUBJECT:
-                where = sequences[place], times_ns[place]
-                event = self._read(deliveries[place], *where)
-                if event is not None:
-                    events.append(Stored(event, *where))
+        prints = [
+            new and each == trades.SUBJECT for new, each in zip(fresh, subjects_, strict=True)
+        ]
         printed, odd = trades.read(
-            [sequences[place] for place in prints], [times_ns[place] for place in prints],
-            [deliveries[place][3] for place in prints],
-        )  # fmt: skip
+            *(list(compress(column, prints)) for column in (sequences, times_ns, payloads))
+        )
         self.unreadable += odd
+        events: list[Stored] = []
+        for place in [place for place, new in enumerate(fresh) if new and not prints[place]]:
+            where = sequences[place], times_ns[place]
+            event = self._read(deliveries[place], *where)
+            if event is not None:
+                events.append(Stored(event, *where))
         real, canaries = (self._of(each, events, printed) for each in (REAL, CANARIES))
         for said in (*self.engine.take(real), *self.canaries.take(canaries)):
             self.waiting[said.event_id] = said
         if events:
             self._heed(events[-1], live=live)
 
-    def _fresh(self, sequences: Sequence[int]) -> Sequence[int]:
-        """Return the places of the messages that were not folded before."""
-        fresh: list[int] = []
-        for place, sequence in enumerate(sequences):
-            if sequence > self.reached:
+    def _fresh(self, sequences: Sequence[int]) -> list[bool]:
+        """Say of each message whether it was not folded before."""
+        fresh: list[bool] = []
+        for sequence in sequences:
+            new = sequence > self.reached
+            if new:
                 self.reached = sequence
-                fresh.append(place)
+            fresh.append(new)
         return fresh
 
     def _of(self, wanted: frozenset[str], events: Sequence[Stored], printed: Trades) -> Batch:

@@ -113,15 +113,21 @@ class Trades(Struct, frozen=True, eq=False):
 
     def by(self, *names: Literal["symbol", "venue"]) -> dict[tuple[str, ...], "Part"]:
         """Return the trades of each instrument, venue or both, and their places."""
+        columns = [getattr(self, name) for name in names]
         if not len(self):
             return {}
-        keys = list(zip(*(getattr(self, name) for name in names), strict=True))
-        if len(set(keys)) == 1:
-            return {keys[0]: Part(np.arange(len(self)), self)}
+        if all(len(set(column)) == 1 for column in columns):
+            return {tuple(column[0] for column in columns): Part(np.arange(len(self)), self)}
         places: dict[tuple[str, ...], list[int]] = {}
-        for place, key in enumerate(keys):
+        for place, key in enumerate(zip(*columns, strict=True)):
             places.setdefault(key, []).append(place)
-        return {key: Part(np.array(its), self.where(its)) for key, its in places.items()}
+        order = np.array([place for its in places.values() for place in its])
+        sorted_, found, begin = self.where(order.tolist()), {}, 0
+        for key, its in places.items():
+            end = begin + len(its)
+            found[key] = Part(order[begin:end], sorted_.cut(begin, end))
+            begin = end
+        return found
 
     def where(self, places: Sequence[int]) -> "Trades":
         """Return the trades at some places."""

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operations.clock import NANOSECONDS
-from operations.events.trades import Trades
+from operations.events.trades import Floats, Numbers, Trades
 
 Fault = Literal["", "duplicate", "clock"]
 Values = tuple[float | str | None, ...]
@@ -62,10 +62,11 @@ class Ids:
         if numbers[-1] >= LONGEST_NUMBER or list(identities) != list(map(str, numbers)):
             known, missing = zip(*map(self.take, identities), strict=True)
             return known, missing
-        self._known.update(identities)
-        self._order.extend(identities)
-        beyond = len(self._order) - REMEMBERED
-        self._known.difference_update([self._order.popleft() for _ in range(beyond)])
+        newest = identities[-REMEMBERED:]
+        for _ in range(min(len(self._order) + len(newest) - REMEMBERED, len(self._order))):
+            self._known.remove(self._order.popleft())
+        self._known.update(newest)
+        self._order.extend(newest)
         self._highest = numbers[-1]
         self._steps = min(self._steps + len(identities), COUNTING_MOST)
         return [False] * len(identities), [0] * len(identities)
@@ -108,6 +109,10 @@ class Seen(NamedTuple):
     def wrong(self) -> NDArray[np.bool_]:
         """Which are to be left out."""
         return self.duplicate | self.clock
+
+    def cut(self, begin: int, end: int) -> "Seen":
+        """Return it of the messages from one place to before another."""
+        return Seen(self.duplicate[begin:end], self.clock[begin:end], self.missing[begin:end])
 
 
 class Screen:
@@ -173,6 +178,31 @@ class Unchanged:
         self.run += 1
         self.span_ns = max(self.span_ns, happened_ns - known[1])
         return self.run
+
+    def take_all(
+        self, thing: str, columns: Sequence[Floats], happened_ns: Numbers, below: int
+    ) -> bool:
+        """Take values, in columns, as `take` does one after the other, and return True.
+
+        If there is a run of `below` or more, or that made one, nothing is taken.
+        """
+        count, known = len(happened_ns), self._values.get(thing)
+        first = tuple(float(column[0]) for column in columns)
+        other = np.array([known is None or known[0] != first] + [False] * (count - 1))
+        for column in columns:
+            other[1:] |= column[1:] != column[:-1]
+        changes = np.flatnonzero(other)
+        runs = np.diff(changes, prepend=-1 - self.run, append=count) - 1
+        if runs.max() >= below:
+            return False
+        if changes.size:
+            since = int(changes[-1])
+            value: Values = tuple(float(column[since]) for column in columns)
+            self._values[thing] = value, int(happened_ns[since])
+            self.span_ns, happened_ns = 0, happened_ns[since:]
+        self.run = int(runs[-1])
+        self.span_ns = max(self.span_ns, int(happened_ns.max()) - self._values[thing][1])
+        return True
 
     def snapshot(self) -> list[Any]:
         """Return all of it, in JSON's types."""

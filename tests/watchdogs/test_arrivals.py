@@ -77,6 +77,17 @@ def test_ids_that_come_together_are_taken_as_one_by_one(odd, counted, size):
     assert together.snapshot() == one.snapshot()
 
 
+@pytest.mark.parametrize("size", [1, 700, REMEMBERED, 2500])
+def test_of_very_many_ids_that_come_together_the_newest_are_remembered(size):
+    stream = [str(number) for number in range(1, 5001)]
+    one, together = Ids(), Ids()
+    for each in stream:
+        one.take(each)
+    for begin in range(0, len(stream), size):
+        together.take_all(stream[begin : begin + size])
+    assert together.snapshot() == one.snapshot()
+
+
 def test_a_jump_of_ids_says_no_more_than_a_column_holds():
     ids = Ids()
     for number in range(1, COUNTING + 2):
