@@ -236,7 +236,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What one look found.
 
     `stage` is 0 while nothing is wrong and grows with what is; `recovered` says that an episode
-    may end, which takes more than being just within the limit. `listed` findings are said and
+    may end, which takes more than being just within the limit, and never happens at a stage above
+    0. What is unknown has recovered only when a person switched it off. `listed` are said and
     wake nobody. `maintenance` says in words what the finding itself asks for that touches no risk;
     who does it reads the parameters of the finding.
     """

@@ -76,11 +76,12 @@ class Judgement(NamedTuple):
 def advance(known: Episode | None, judged: Judgement) -> tuple[Episode | None, list[Event]]:
     """Return the episode after a verdict, and what has to be said, in order.
 
-    Raised once; updated when it is worse than it has been; cleared when it has recovered. A stage
-    that is reached for the first time in an episode asks for its action, once.
+    Raised once; updated when it is worse than it has been, or when what was only observed may be
+    acted on from now on; cleared when it has recovered. A stage that is reached for the first time
+    in an episode, or for the first time since it acts, asks for its action, once.
     """
     verdict, look = judged.verdict, judged.look
-    if verdict.state == "unknown":
+    if verdict.state == "unknown" and not verdict.recovered:
         return known, []
     if known is None:
         if not verdict.stage:
@@ -89,9 +90,10 @@ def advance(known: Episode | None, judged: Judgement) -> tuple[Episode | None, l
         finding = _finding(judged, episode)
         opened = Episode(episode, verdict.stage, look.at_ns, finding)
         return opened, [_event(FindingRaised, judged, finding), *_asked(judged, finding)]
-    if verdict.recovered:
+    if verdict.recovered and not verdict.stage:
         return None, [_event(FindingCleared, judged, _finding(judged, known.id))]
-    if verdict.stage > known.stage:
+    acts_now = judged.mode == "act" and known.finding.mode == "observe"
+    if verdict.stage > (0 if acts_now else known.stage):
         finding = _finding(judged, known.id)
         worse = Episode(known.id, verdict.stage, known.since_ns, finding)
         return worse, [_event(FindingUpdated, judged, finding), *_asked(judged, finding)]

@@ -2,10 +2,18 @@
 
 from decimal import Decimal
 
+from msgspec.structs import replace
 from watching import DAY, START_NS, event
 
 from operations.clock import rfc3339
-from operations.events.actions import ActionOutcome, ActionRequest, ActionRequested
+from operations.events.actions import (
+    ActionAnswer,
+    ActionAnswered,
+    ActionOutcome,
+    ActionReleased,
+    ActionRequest,
+    ActionRequested,
+)
 
 
 def asked(number, kind, scope, scope_id, factor=None, action_id="a1", episode="ep"):
@@ -17,10 +25,17 @@ def asked(number, kind, scope, scope_id, factor=None, action_id="a1", episode="e
     return event(ActionRequested, action_id, request, number)
 
 
-def outcome(kind, day, number, action_id="a1"):
-    """What became of an action at the end of a day."""
-    made = event(kind, action_id, ActionOutcome(action_id=action_id), number)
-    return kind(
-        event_id=made.event_id, timestamp=rfc3339(START_NS + round(day * DAY)), actor="test",
-        subject_id=action_id, data=made.data,
-    )  # fmt: skip
+def answered(phase, day, number, action_id="a1", oms_id="oms-1"):
+    """What an order system says about an action at the end of a day."""
+    data = ActionAnswer(oms_id=oms_id, action_id=action_id, phase=phase)
+    return _at(day, event(ActionAnswered, action_id, data, number))
+
+
+def released(day, number, action_id="a1"):
+    """A person ended an action at the end of a day."""
+    data = ActionOutcome(action_id=action_id)
+    return _at(day, event(ActionReleased, action_id, data, number))
+
+
+def _at(day, made):
+    return replace(made, timestamp=rfc3339(START_NS + round(day * DAY)))

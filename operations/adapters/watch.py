@@ -38,6 +38,7 @@ from operations.events.operations import (
 )
 from operations.events.trades import Trades
 from operations.told import SAID, SPOKEN, Raised, Subject, Told
+from operations.watchdogs.reductions import OUTCOMES
 
 FORMAT = 2
 MEASURE_MINUTES = 10
@@ -46,6 +47,7 @@ REAL, CANARIES = frozenset(("live", "paper")), frozenset(("canary",))
 # What comes before a change of settings is judged by what held before, and a finding comes back
 # after its cause was judged. A minute ends what is measured at it.
 ALONE = tuple(kind.pattern.partition("{")[0].encode() for kind in (ConfigChanged, *SPOKEN))
+SIGNED = (*SPOKEN, *OUTCOMES.kinds)  # what order systems did is believed of themselves only
 HEEDED = (ConfigChanged, *SAID, WatchReached)  # in no table; that an action was requested is
 MINUTE = ClockTicked.pattern.encode()
 
@@ -296,7 +298,7 @@ class Watch:
                 self.minute = max(self.minute, _minute(event))
         if not self._is_ours(event.fund_id):
             return False
-        return not isinstance(event, SPOKEN) or self._counts(received)
+        return not isinstance(event, SIGNED) or self._counts(received)
 
     def _is_ours(self, fund_id: str | None) -> bool:
         return not (self._funds and fund_id and fund_id not in self._funds)

@@ -31,6 +31,7 @@ from operations.errors import Rejected
 from operations.events.base import Event
 
 DATA_FAULT = "data_fault"
+OFF = Verdict(state="unknown", title="it is switched off: nobody looks", recovered=True)
 
 
 class Layers(Protocol):
@@ -220,9 +221,7 @@ class Engine:
             verdict = self._failed(watchdog, look, error)
             mode = "observe"
         else:
-            if mode == "off":
-                return []
-            verdict = self._verdict(watchdog, look, found, limits, known)
+            verdict = OFF if mode == "off" else self._verdict(watchdog, look, found, limits, known)
         proof = evidence(found.names, found.rows, look)
         judged = Judgement(watchdog, unit, look, verdict, mode, proof)
         now, said = advance(known, judged)

@@ -30,7 +30,9 @@ Made by `make contract` from operations/watchdogs. Each looks at one thing from 
 installation observes: it says what it would have done, and asks for nothing. `mts watchdogs` shows
 how everything stands, `mts watchdogs report --days 30` what was found and what would have been
 done, `mts config set NAME.mode act` lets one act, for the firm or with `--fund` for one fund
-([configuration.md](configuration.md)).
+([configuration.md](configuration.md)). It then also acts, at its next look, on what it has found
+while it observed and still finds. With `mode off` what is raised is over at the next look, and what
+is done already stays done: `mts actions list`.
 
 Below its smallest sample, without a limit that has no default, and while a feed that it needs is at
 fault, a unit is unknown: it raises nothing and clears nothing, and it is shown with the reason.

@@ -318,6 +318,7 @@ def _judge(
         for threshold in (limits.halve_below, limits.halt_below)
     )
     below = z < limits.halve_below
+    halved = known is not None and known.finding.mode == "act"  # what was observed is not
     return Verdict(
         state="breached" if stage else "warning" if below else "ok",
         title=f"forecasts of strategy {strategy_id}: drift_zscore {z:.2f} over {days} days",
@@ -335,7 +336,7 @@ def _judge(
             Parameter(name="looks_in_a_row", value=str(limits.looks_in_a_row)),
             Parameter(name="look_every_days", value=str(limits.look_every_days)),
         ),
-        proposal=_halving(strategy_id) if stage and not (known and known.stage) else None,
+        proposal=_halving(strategy_id) if stage and not halved else None,
     )
 
 

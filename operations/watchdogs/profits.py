@@ -26,7 +26,10 @@ BACK_DAYS = 400  # of the calendar: 30 days of trading, and the capital before a
 
 
 class Day(NamedTuple):
-    """One settled day; `reductions` stand in the newest only, what comes after in every one."""
+    """One settled day; `reductions` stand in the newest only, what comes after in every one.
+
+    `shadowed_ns` says since when a shadow goes on, `ended_ns` when one was ended last.
+    """
 
     sequence: int
     as_of_ns: int
@@ -138,15 +141,10 @@ WITH due AS (
     SELECT *, arg_max(fund_id, sequence) OVER (PARTITION BY look, strategy_id) AS owner,
            row_number() OVER (PARTITION BY look, strategy_id ORDER BY as_of_ns DESC) = 1 AS newest
     FROM day
-), shadow AS (
-    SELECT due.look, due.strategy_id,
-           max(o.happened_ns) FILTER (o.outcome IN ('acknowledged', 'completed')) AS shadowed_ns,
-           max(o.happened_ns) FILTER (o.outcome IN ('refused', 'expired', 'released')) AS ended_ns
-    FROM due
-    JOIN action_asked a ON a.scope = 'strategy' AND a.scope_id = due.strategy_id
-     AND a.kind = 'shadow' AND a.sequence <= due.sequence
-    JOIN action_outcome o ON o.action_id = a.action_id AND o.sequence <= due.sequence
-    GROUP BY due.look, due.strategy_id
+), {reductions.held("shadowed", "strategy", "shadow")}, shadow AS (
+    SELECT look, scope_id, max(begun_ns) FILTER (ended_ns IS NULL) AS shadowed_ns,
+           max(ended_ns) AS ended_ns
+    FROM shadowed GROUP BY look, scope_id
 ), published AS (
     SELECT due.look, b.*,
            min(b.published_ns) OVER same AS since_ns,
@@ -163,7 +161,7 @@ SELECT day.look, day.strategy_id AS unit, day.owner AS fund_id, day.strategy_id,
        b.lower, b.upper, b.deviation
 FROM ranked day
 LEFT JOIN reduced ON reduced.look = day.look AND reduced.scope_id = day.strategy_id
-LEFT JOIN shadow ON shadow.look = day.look AND shadow.strategy_id = day.strategy_id
+LEFT JOIN shadow ON shadow.look = day.look AND shadow.scope_id = day.strategy_id
 LEFT JOIN published b ON b.look = day.look AND b.strategy_id = day.strategy_id
 ORDER BY day.look, unit, day.as_of_ns
 """  # noqa: S608

@@ -1,9 +1,10 @@
 """What we ourselves made smaller, so that its smaller profit is not taken for drift.
 
-A reduction holds from the time at which somebody acknowledged it until a person ended it. What was
-earned in between is divided by its factor, the part of the size that was left: so all days are
-compared at the size of the baseline. Of several that hold at once the factors multiply, because
-each is a part of the size at the start of its own episode.
+A reduction holds from the time at which an order system acknowledged it, one whose last word is not
+that it refuses, until a person ended it. What was earned in between is divided by its factor, the
+part of the size that was left: so all days are compared at the size of the baseline. Of several
+that hold at once the factors multiply, because each is a part of the size at the start of its own
+episode.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,10 +13,8 @@ from typing import Any
 from operations.checks import EachEvent, Row, Stored, Table
 from operations.clock import near_ns
 from operations.events.actions import (
-    ActionAcknowledged,
-    ActionCompleted,
+    ActionAnswered,
     ActionExpired,
-    ActionRefused,
     ActionReleased,
     ActionRequested,
 )
@@ -37,9 +36,12 @@ def _asked(stored: Stored) -> Iterator[Row]:
 
 def _outcomes(stored: Stored) -> Iterator[Row]:
     event = stored.event
-    happened_ns = near_ns(event.timestamp)
-    outcome = event.subject.rpartition(".")[2]
-    yield stored.sequence, stored.at_ns, event.data.action_id, outcome, happened_ns  # type: ignore[attr-defined]
+    assert isinstance(event, ActionAnswered | ActionExpired | ActionReleased)
+    oms_id, outcome = "", event.subject.rpartition(".")[2]
+    if isinstance(event, ActionAnswered):
+        oms_id, outcome = event.data.oms_id, event.data.phase.lower()
+    happened_ns = min(near_ns(event.timestamp), stored.at_ns)
+    yield stored.sequence, stored.at_ns, event.data.action_id, oms_id, outcome, happened_ns
 
 
 ASKED = Table(
@@ -54,35 +56,49 @@ ASKED = Table(
 )  # fmt: skip
 OUTCOMES = Table(
     name="action_outcome",
-    columns=(("action_id", "VARCHAR"), ("outcome", "VARCHAR"), ("happened_ns", "BIGINT")),
-    kinds=(ActionAcknowledged, ActionCompleted, ActionRefused, ActionExpired, ActionReleased),
+    columns=(
+        ("action_id", "VARCHAR"), ("oms_id", "VARCHAR"), ("outcome", "VARCHAR"),
+        ("happened_ns", "BIGINT"),
+    ),
+    kinds=(ActionAnswered, ActionExpired, ActionReleased),
     fold=lambda: EachEvent(_outcomes),
     keep_days=KEEP_DAYS,
-)
+)  # fmt: skip
 TABLES = (ASKED, OUTCOMES)
 
 
-def reductions_of(scope: str, kind: str) -> str:
-    """Return the SQL of `reduced`: look, scope_id and what held for it, as `factor_at` reads it.
+def held(name: str, scope: str, kind: str) -> str:
+    """Return the SQL of a table with one row for each action that somebody carries out.
 
-    It needs a table `due` with look, sequence and the column `<scope>_id`.
+    Its columns: look, scope_id, action_id, factor, begun_ns, ended_ns (NULL while it goes on). It
+    needs a table `due` with look, sequence and the column `<scope>_id`.
     """
     return f"""
-reduction AS (
+{name}_answer AS (
     SELECT due.look, a.scope_id, a.action_id, min(a.factor) AS factor,
-           min(o.happened_ns) FILTER (o.outcome IN ('acknowledged', 'completed')) AS begun_ns,
-           min(o.happened_ns) FILTER (o.outcome IN ('refused', 'expired', 'released')) AS ended_ns
+           CASE WHEN arg_max(o.outcome, o.sequence) <> 'refused' THEN
+               min(o.happened_ns) FILTER (o.outcome IN ('acknowledged', 'completed'))
+           END AS begun_ns,
+           min(o.happened_ns) FILTER (o.outcome IN ('expired', 'released')) AS ended_ns
     FROM due
     JOIN action_asked a ON a.scope = '{scope}' AND a.scope_id = due.{scope}_id
-     AND a.kind = '{kind}' AND a.factor > 0 AND a.sequence <= due.sequence
+     AND a.kind = '{kind}' AND a.sequence <= due.sequence
     JOIN action_outcome o ON o.action_id = a.action_id AND o.sequence <= due.sequence
-    GROUP BY due.look, a.scope_id, a.action_id
-    HAVING begun_ns IS NOT NULL
-), reduced AS (
+    GROUP BY due.look, a.scope_id, a.action_id, o.oms_id
+), {name} AS (
+    SELECT look, scope_id, action_id, min(factor) AS factor, min(begun_ns) AS begun_ns,
+           min(ended_ns) AS ended_ns
+    FROM {name}_answer GROUP BY look, scope_id, action_id
+)"""  # noqa: S608
+
+
+def reductions_of(scope: str, kind: str) -> str:
+    """Return the SQL of `reduced`: look, scope_id and what held for it, as `factor_at` reads it."""
+    return f"""{held("reduction", scope, kind)}, reduced AS (
     SELECT look, scope_id, list(
         {{'begun_ns': begun_ns, 'ended_ns': ended_ns, 'factor': factor}}
         ORDER BY begun_ns, action_id) AS reductions
-    FROM reduction GROUP BY look, scope_id
+    FROM reduction WHERE begun_ns IS NOT NULL AND factor > 0 GROUP BY look, scope_id
 )"""  # noqa: S608
 
 

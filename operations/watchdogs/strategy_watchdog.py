@@ -123,7 +123,7 @@ def interval(
 
 def _problem(last: Day, look: Look, name: str) -> str | None:
     """Say why a strategy cannot be judged, whatever it earned."""
-    if last.shadowed_ns is not None and last.shadowed_ns > (last.ended_ns or 0):
+    if last.shadowed_ns is not None:
         return f"{name} trades in the shadow since {rfc3339(last.shadowed_ns)}"
     if last.baseline_id is None:
         return f"{name} has no baseline of its profits: limit not set"

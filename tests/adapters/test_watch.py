@@ -10,9 +10,17 @@ from operations.adapters import judge, roster_files, watch_parts
 from operations.adapters.watch import Watch
 from operations.clock import now_ns
 from operations.config import Settings
-from operations.events.actions import ActionRequest, ActionRequested
+from operations.events.actions import (
+    ActionAnswer,
+    ActionAnswered,
+    ActionOutcome,
+    ActionReleased,
+    ActionRequest,
+    ActionRequested,
+)
 from operations.events.base import encode
 from operations.signing.message import HEADER, Signer
+from operations.watchdogs.reductions import TABLES
 
 pytestmark = pytest.mark.unit
 AT = "2026-11-20T20:00:00Z"
@@ -51,7 +59,9 @@ def test_who_watches_some_funds_is_not_compared_with_who_watches_others(tmp_path
     assert measured(tmp_path, ["beta"])[:3] == ("fund_mark of beta", "watchdogs-1", 0)
 
 
-def test_an_action_that_was_requested_is_in_the_tables_for_those_who_ask_what_was_reduced(tmp_path):
+def test_what_was_asked_and_what_order_systems_answered_is_in_the_tables_where_they_signed_it(
+    tmp_path,
+):
     settings = Settings(home=str(tmp_path))
     roster_files.ensure_development(settings)
     judging = judge.for_service(settings, tmp_path / "roster.json")
@@ -60,16 +70,24 @@ def test_an_action_that_was_requested_is_in_the_tables_for_those_who_ask_what_wa
         action_id="a1", episode="e1", kind="reduce_allocation", scope="strategy", scope_id="s1",
         ack_deadline=AT, allocation_factor=Decimal("0.5"),
     )  # fmt: skip
-    asked = event(ActionRequested, "s1", action)
-    private = roster_files.read_private(settings.path("keys", "service-watchdogs.key"))
-    signer = Signer(private, settings.audit.origin, settings.environment)
-    for number, signature in enumerate(("nobody's", signer(asked.subject, encode(asked))), start=1):
-        block = f"NATS/1.0\r\n{HEADER}: {signature}\r\n\r\n".encode()
-        place = f"$JS.ACK.MTS.watchdogs-1.1.{number}.{number}.{now_ns()}.0".encode()
-        watch.take([(asked.subject.encode(), place, block, encode(asked))])
-    (table,) = [each for each in watch.engine.warehouse.tables if each.name == "action_asked"]
-    assert watch.engine.warehouse.measure(table)[0] == 1
-    assert watch.refused == 1
+    answer = ActionAnswer(oms_id="oms-1", action_id="a1", phase="ACKNOWLEDGED")
+    released = ActionOutcome(action_id="a1", reason="alice: looked at it")
+    number = 0
+    for said, name in (
+        (event(ActionRequested, "s1", action, 1), "service-watchdogs"),
+        (event(ActionAnswered, "a1", answer, 2), "oms-1"),
+        (event(ActionReleased, "a1", released, 3), "service-actions"),
+    ):
+        private = roster_files.read_private(settings.path("keys", f"{name}.key"))
+        signer = Signer(private, settings.audit.origin, settings.environment)
+        for signature in ("nobody's", signer(said.subject, encode(said))):
+            number += 1
+            block = f"NATS/1.0\r\n{HEADER}: {signature}\r\n\r\n".encode()
+            place = f"$JS.ACK.MTS.watchdogs-1.1.{number}.{number}.{now_ns()}.0".encode()
+            watch.take([(said.subject.encode(), place, block, encode(said))])
+    rows = {each.name: watch.engine.warehouse.measure(each)[0] for each in TABLES}
+    assert rows == {"action_asked": 1, "action_outcome": 2}
+    assert watch.refused == 3
 
 
 def test_what_is_saved_is_what_was_known_when_it_was_begun(tmp_path):

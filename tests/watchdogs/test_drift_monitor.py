@@ -122,6 +122,14 @@ def test_while_observing_it_asks_for_nothing_and_says_what_it_would_have_done():
     assert said[0].data.would_have == "halve the allocation of strategy rev"
 
 
+def test_what_drifted_while_observing_is_halved_once_when_it_may_act():
+    events, one = timed(history(draws(-0.05, 400))), engine(WATCHDOG, mode="observe")
+    assert [each[0] for each in spoken(run(one, events[:250]))] == [f"finding.{NAME}.raised"]
+    one._layers.mode = "act"
+    said = [each[0] for each in spoken(run(one, events[250:]))]
+    assert said == [f"finding.{NAME}.updated", "action.requested"]
+
+
 def lively():
     return timed(history(draws(-0.06, 145) + draws(0.1, 90)))
 

@@ -7,13 +7,12 @@ from hashlib import sha256
 import numpy as np
 import pytest
 from recut import said_however_cut
-from reduced import asked, outcome
+from reduced import answered, asked, released
 from tested_fund import DAYS, DEVIATION, HORIZON, MEAN, backtest, live
 from volatile_fund import at, fund, mark
 from watching import DAY, START_NS, engine, run, spoken, stored
 
 from operations.checks import Look, Unit
-from operations.events.actions import ActionAcknowledged, ActionReleased
 from operations.statistics.bands import distance, growth_envelope, moments_sample
 from operations.watchdogs.predictive_health import (
     NAME,
@@ -165,7 +164,7 @@ def test_another_baseline_moves_the_anchor_and_is_named():
 
 def test_what_we_reduced_ourselves_is_counted_at_full_size():
     request = asked(2, "reduce_gross", "fund", "alpha", 0.5)
-    begun, ended = outcome(ActionAcknowledged, 3, 3), outcome(ActionReleased, 5, 4)
+    begun, ended = answered("ACKNOWLEDGED", 3, 3), released(5, 4)
     returns = list(live([0.01] * 6))
     full = standing(fund(), backtest(1), *returns)
     half = standing(fund(), backtest(1), request, begun, *returns)
@@ -175,10 +174,21 @@ def test_what_we_reduced_ourselves_is_counted_at_full_size():
     assert ended.statistic == pytest.approx(1.01**4 * 1.02**2)
 
 
+def test_a_reduction_that_every_order_system_refused_in_the_end_changed_nothing():
+    request = asked(2, "reduce_gross", "fund", "alpha", 0.5)
+    begun, refused = answered("ACKNOWLEDGED", 1, 3), answered("REFUSED", 1.5, 4)
+    other = answered("COMPLETED", 4, 5, oms_id="oms-2")
+    returns = list(live([0.01] * 6))
+    full = standing(fund(), backtest(1), request, begun, refused, *returns)
+    late = standing(fund(), backtest(1), request, begun, refused, other, *returns)
+    assert full.statistic == pytest.approx(1.01**6)
+    assert late.statistic == pytest.approx(1.01**3 * 1.02**3)
+
+
 def test_a_reduction_that_nobody_acknowledged_changed_nothing():
     request = asked(2, "reduce_gross", "fund", "alpha", 0.5)
     others = asked(3, "reduce_gross", "fund", "beta", 0.5, "a2")
-    events = [fund(), backtest(1), request, others, outcome(ActionAcknowledged, 1, 4, "a2")]
+    events = [fund(), backtest(1), request, others, answered("ACKNOWLEDGED", 1, 4, "a2")]
     assert standing(*events, *live([0.01] * 6)).statistic == pytest.approx(1.01**6)
 
 

@@ -8,11 +8,10 @@ from itertools import count
 import pytest
 from earning import BAD, DEVIATION, MEAN, baseline, drawn, live, pnl
 from recut import said_however_cut
-from reduced import asked, outcome
+from reduced import answered, asked, released
 from watching import DAY, START_NS, engine, run, spoken, stored
 
 from operations.checks import Look, Unit
-from operations.events.actions import ActionAcknowledged, ActionRefused, ActionReleased
 from operations.statistics.bands import distance, moments_sample, rolling_limits
 from operations.watchdogs.profits import Day
 from operations.watchdogs.strategy_watchdog import (
@@ -79,9 +78,9 @@ def test_only_a_person_ends_the_shadow_and_then_only_new_days_count():
     said = run(one, stored(events))
     action = said[1].data
     rest = [
-        outcome(ActionAcknowledged, 61, 801, action.action_id),
+        answered("ACKNOWLEDGED", 61, 801, action.action_id),
         *live([0.01] * 10, 61),
-        outcome(ActionReleased, 70.5, 802, action.action_id),
+        released(70.5, 802, action.action_id),
         *live([-0.03] * 29, 71, count(900)),
     ]
     asked_for = stored([said[1], *rest], first=len(events) + 1)
@@ -94,13 +93,33 @@ def test_only_a_person_ends_the_shadow_and_then_only_new_days_count():
     assert [each for each, _ in spoken(again)] == [RAISED[0], "action.requested"]
 
 
-def test_a_shadow_that_was_refused_leaves_nothing_raised_for_ever():
+def test_a_shadow_that_was_refused_stays_raised_until_a_person_releases_it():
+    """Nobody shadows it, so it is no better than before, and the next sum says so."""
     one = engine(WATCHDOG)
     events = [baseline(), *live(BAD)]
     said = run(one, stored(events))
-    refused = outcome(ActionRefused, 60.5, 801, said[1].data.action_id)
-    rest = stored([said[1], refused, *live([0.0], 61)], first=100)
-    assert spoken(run(one, rest)) == [CLEARED]
+    action_id = said[1].data.action_id
+    refused = answered("REFUSED", 60.5, 801, action_id)
+    rest = stored([said[1], refused, *live([-0.01], 61)], first=100)
+    assert run(one, rest) == []
+    assert one.standings[NAME, "mom"].state == "breached"
+    over = stored([released(61.5, 802, action_id), *live([0.0], 62, count(900))], first=200)
+    assert spoken(run(one, over)) == [CLEARED]
+
+
+def test_one_order_system_that_refuses_does_not_end_what_another_does():
+    one = engine(WATCHDOG)
+    events = [baseline(), *live(BAD)]
+    said = run(one, stored(events))
+    action_id = said[1].data.action_id
+    answers = [
+        answered("ACKNOWLEDGED", 60.5, 801, action_id),
+        answered("COMPLETED", 60.6, 802, action_id),
+        answered("REFUSED", 60.7, 803, action_id, "oms-2"),
+    ]
+    rest = stored([said[1], *answers, *live([-0.01], 61)], first=100)
+    assert run(one, rest) == []
+    assert "trades in the shadow since" in one.standings[NAME, "mom"].title
 
 
 def test_the_canary_is_found():
@@ -175,7 +194,7 @@ def test_what_we_halved_counts_at_full_size_unless_the_capital_came_down_as_well
     """The profit halves. Allocated capital that came down says so; else we have to."""
     events = [
         baseline(), *live([0.001] * 10), asked(200, "reduce_allocation", "strategy", "mom", 0.5),
-        outcome(ActionAcknowledged, 10, 201),
+        answered("ACKNOWLEDGED", 10, 201),
         *(pnl(day, 0.0005, 300 + day, capital=capital) for day in range(11, 41)),
     ]  # fmt: skip
     assert standing(*events).statistic == pytest.approx(30 * 0.0005 * factor)
