@@ -47,7 +47,7 @@ REAL, CANARIES = frozenset(("live", "paper")), frozenset(("canary",))
 # What comes before a change of settings is judged by what held before, and a finding comes back
 # after its cause was judged. A minute ends what is measured at it.
 ALONE = tuple(kind.pattern.partition("{")[0].encode() for kind in (ConfigChanged, *SPOKEN))
-SIGNED = (*SPOKEN, *OUTCOMES.kinds)  # what order systems did is believed of themselves only
+SIGNED: tuple[type[Event], ...] = (*SPOKEN, *OUTCOMES.kinds)  # and what became of actions
 HEEDED = (ConfigChanged, *SAID, WatchReached)  # in no table; that an action was requested is
 MINUTE = ClockTicked.pattern.encode()
 
