@@ -203,7 +203,7 @@ class Table(Struct, frozen=True, kw_only=True):
     """Rows that a watchdog keeps. `columns` are names and SQL types beyond sequence and at_ns.
 
     Rows older than `keep_days` by `at_ns` may be gone, so no query asks for more than that. With
-    `keep_of_each`, a column and a number, older rows than the last so many of each may be gone too.
+    `keep_of_each`, columns and a number, older rows than the last so many of each may be gone too.
     """
 
     name: str

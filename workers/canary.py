@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry, Gauge
 from operations import watchdogs
 from operations.adapters import accounts, judge, service_bus, stored, wire
 from operations.adapters.canary_run import CanaryRun, Outcome
+from operations.adapters.judge import Judge
 from operations.adapters.steps import Step, onward
 from operations.adapters.wire import WireClient
 from operations.checks import Watchdog
 from operations.clock import NANOSECONDS, now_ns, parse_rfc3339, rfc3339
 from operations.config import Settings
-from operations.errors import Rejected
-from operations.events import subjects
+from operations.errors import Denied, Rejected
 from operations.events.base import derived_id
 from operations.events.findings import Finding, FindingCleared, FindingRaised
 from operations.events.operations import CanaryPassed
@@ -47,7 +47,7 @@ async def run(
         wire.connection(settings.nats, NAME) as client,
         service_bus.publisher(settings, NAME) as publisher,
     ):
-        known = await Known.read(client, settings)
+        known = await Known.read(client, settings, judging)
         tried_ns = now_ns() - HOUR_NS + int(first_seconds * NANOSECONDS)
         while not runtime.stopping.is_set():
             at_ns = now_ns()
@@ -74,14 +74,14 @@ class Known:
         self.silent: dict[str, str] = {}  # check: episode
 
     @classmethod
-    async def read(cls, client: WireClient, settings: Settings) -> "Known":
-        """Read it from the stream."""
+    async def read(cls, client: WireClient, settings: Settings, judging: Judge) -> "Known":
+        """Read what counts from the stream: who could say that a canary passed would hush it."""
         known = cls()
         for subject in READ:
             async for message in stored.following(client, settings.nats.stream, subject, 1):
                 try:
-                    event = subjects.decode(message.subject, message.payload)
-                except Rejected:
+                    event = judging.ask(message).fact.event
+                except (Denied, Rejected):
                     continue
                 if isinstance(event, CanaryPassed):
                     known.passed_ns[event.data.check] = parse_rfc3339(event.timestamp)

@@ -5,7 +5,7 @@ follows from the events so far, so a snapshot of it and the events after it give
 as all events from the first. A watchdog that fails is unknown, and says why; it ends no other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -206,9 +206,33 @@ class Engine:
             return []
         self.looks += len(looks)
         said = []
-        for look, found in _each(looks, self.warehouse.ask(watchdog, looks)):
+        for look, found in self._each(watchdog, looks, self.warehouse.ask(watchdog, looks)):
             said += self._judge(watchdog, look, found)
         return said
+
+    def _each(
+        self, watchdog: Watchdog, looks: Sequence[Look], found: Iterable[Found]
+    ) -> Iterator[tuple[Look, Found]]:
+        """Pair looks with what they may see, in order; of a unit without rows they see nothing.
+
+        A look at every unit is also one at what is raised and has no rows any more.
+        """
+        by_look: dict[int, dict[str, Found]] = {}
+        for each in found:
+            by_look.setdefault(each.look, {})[each.unit] = each
+        for number, look in enumerate(looks):
+            own, unit = by_look.get(number, {}), look.unit
+            if unit is not None:
+                nothing = Found(number, unit.id, unit.fund_id, unit.strategy_id, (), [])
+                yield look, own.get(unit.id, nothing)
+                continue
+            for one in own.values():
+                yield look, one
+            raised = {
+                key[1]: fund for key, fund in self.raised().items() if key[0] == watchdog.name
+            }
+            for gone in sorted(raised.keys() - own.keys()):
+                yield look, Found(number, gone, raised[gone], None, (), [])
 
     def _judge(self, watchdog: Watchdog, look: Look, found: Found) -> list[Event]:
         unit = look.unit or Unit(watchdog.unit, found.unit, found.fund_id, found.strategy_id)
@@ -257,19 +281,6 @@ class Engine:
         if now_ns // DAY_NS > self._trimmed_ns // DAY_NS:
             self._trimmed_ns = now_ns
             self.warehouse.trim(now_ns)
-
-
-def _each(looks: Sequence[Look], found: Iterable[Found]) -> Iterable[tuple[Look, Found]]:
-    """Pair looks with what they may see; of a unit without rows a look sees nothing."""
-    by_look: dict[int, list[Found]] = {}
-    for each in found:
-        by_look.setdefault(each.look, []).append(each)
-    for number, look in enumerate(looks):
-        unit = look.unit
-        if unit is not None and number not in by_look:
-            yield look, Found(number, unit.id, unit.fund_id, unit.strategy_id, (), [])
-        for one in by_look.get(number, ()):
-            yield look, one
 
 
 def _words(error: Exception) -> str:

@@ -39,6 +39,7 @@ from operations.watchdogs.polled import LEAST_POLLS, POLLS, SERVICES
 NAME = "dependency_watchdog"
 MEASURING = "the measuring process"  # a unit; no service has spaces in its name
 DEGRADED, DOWN = 1, 2
+POLLS_MISSED = 3
 
 
 class DependencyLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,7 +78,7 @@ class DependencyLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=
     silent_seconds: Annotated[
         float,
         Meta(gt=0),
-        doc("Time without a poll after which a service is unknown."),
+        doc("Time without a poll, at least three of its own, after which a service is unknown."),
         LOOSER_HIGHER,
     ] = 180.0
 
@@ -88,6 +89,7 @@ class Health(NamedTuple):
     first_sequence: int | None
     last_sequence: int | None
     criticality: str
+    poll_seconds: float
     registered_ns: int
     polled_ns: int | None
     reds: int | None
@@ -111,6 +113,7 @@ QUERY = f"""
 WITH listed AS (
     SELECT look.look, look.unit, look.sequence AS seen, r.service,
            arg_max(r.criticality, r.sequence) AS criticality,
+           arg_max(r.poll_seconds, r.sequence) AS poll_seconds,
            arg_max(r.at_ns, r.sequence) AS registered_ns
     FROM look JOIN service_registration r ON r.sequence <= look.sequence
     GROUP BY look.look, look.unit, look.sequence, r.service
@@ -126,20 +129,20 @@ WITH listed AS (
            max(red_since_ns) AS last_red_ns, max(polled_ns) AS newest_poll_ns,
            count(*) FILTER (criticality = 'critical') AS critical_services,
            min(registered_ns) AS registered_ns,
-           list({{'service': service, 'ns': greatest(coalesce(polled_ns, 0), registered_ns)}}
-                ORDER BY service) AS heard
+           list({{'service': service, 'ns': greatest(coalesce(polled_ns, 0), registered_ns),
+                  'poll_seconds': poll_seconds}} ORDER BY service) AS heard
     FROM known GROUP BY look, unit
 )
 SELECT k.look, k.service AS unit, NULL::VARCHAR AS fund_id, NULL::VARCHAR AS strategy_id,
-       k.first_sequence, k.last_sequence, k.criticality, k.registered_ns, k.polled_ns, k.reds,
-       k.goods, k.recent_ms, k.usual_ms, k.spread_ms, k.samples, k.reason, f.services,
-       f.red_services, f.most_reds, f.first_red_ns, f.last_red_ns, f.newest_poll_ns,
+       k.first_sequence, k.last_sequence, k.criticality, k.poll_seconds, k.registered_ns,
+       k.polled_ns, k.reds, k.goods, k.recent_ms, k.usual_ms, k.spread_ms, k.samples, k.reason,
+       f.services, f.red_services, f.most_reds, f.first_red_ns, f.last_red_ns, f.newest_poll_ns,
        f.critical_services, NULL AS heard
 FROM known k JOIN firm f ON f.look = k.look
 WHERE k.unit IS NULL OR k.unit = k.service
 UNION ALL
-SELECT f.look, '{MEASURING}', NULL, NULL, NULL, NULL, 'normal', f.registered_ns, NULL, NULL,
-       NULL, NULL, NULL, NULL, NULL, NULL, f.services, f.red_services, f.most_reds,
+SELECT f.look, '{MEASURING}', NULL, NULL, NULL, NULL, 'normal', 0.0, f.registered_ns, NULL,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, f.services, f.red_services, f.most_reds,
        f.first_red_ns, f.last_red_ns, f.newest_poll_ns, f.critical_services, f.heard
 FROM firm f
 WHERE f.unit IS NULL OR f.unit = '{MEASURING}'
@@ -180,11 +183,16 @@ def _unknown(name: str, row: Health, look: Look, limits: DependencyLimits) -> st
     if row.polled_ns is None:
         return f"{name} was never polled; is its address among MTS_MEASURE_ALLOWED?"
     silent = (look.at_ns - row.polled_ns) / NANOSECONDS
-    if silent > limits.silent_seconds:
+    if silent > _longest_silence(limits, row.poll_seconds):
         return f"{name} was not polled for {silent:.0f} s"
     if row.reds and suspect(row, limits):
         return f"{name} does not answer, and nothing else does: {MEASURING} is suspected"
     return ""
+
+
+def _longest_silence(limits: DependencyLimits, poll_seconds: float) -> float:
+    """Return after how many seconds a service is unknown: who is asked seldom is heard seldom."""
+    return max(limits.silent_seconds, POLLS_MISSED * poll_seconds)
 
 
 def suspect(row: Health, limits: DependencyLimits) -> bool:
@@ -262,7 +270,8 @@ def _measuring(row: Health, look: Look, limits: DependencyLimits, known: Episode
     silent = [
         str(each["service"])
         for each in row.heard or ()
-        if look.at_ns - int(each["ns"]) > limits.silent_seconds * NANOSECONDS
+        if look.at_ns - int(each["ns"])
+        > _longest_silence(limits, float(each["poll_seconds"])) * NANOSECONDS
     ]
     if silent:
         whole = len(silent) == row.services

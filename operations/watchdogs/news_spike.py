@@ -79,6 +79,7 @@ class NewsLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Hours(NamedTuple):
     """What is known of one held instrument: its stories in each hour with a living feed."""
 
+    first_sequence: int | None
     last_sequence: int | None
     hours: list[int]  # hours since 1970, oldest first
     stories: list[int]
@@ -190,10 +191,11 @@ HELD = Table(
 
 QUERY = f"""
 WITH alive AS (
-    SELECT DISTINCT look.look, look.sequence, look.at_ns // {HOUR_NS} AS ends, b.hour
+    SELECT look.look, look.sequence, b.hour, min(b.sequence) AS first, max(b.sequence) AS last
     FROM look JOIN news_beat b ON b.sequence <= look.sequence
         AND b.hour >= look.at_ns // {HOUR_NS} - 1 - {HISTORY_HOURS}
         AND b.hour < look.at_ns // {HOUR_NS}
+    GROUP BY look.look, look.sequence, b.hour
 ), newest AS (
     SELECT look.look, arg_max(h.names, h.sequence) AS names
     FROM look JOIN held h ON h.sequence <= look.sequence
@@ -201,12 +203,14 @@ WITH alive AS (
 ), symbols AS (
     SELECT DISTINCT look, unnest(from_json(names, '["VARCHAR"]')) AS symbol FROM newest
 ), counted AS (
-    SELECT a.look, s.symbol, s.hour, count(*) AS stories, max(s.sequence) AS sequence
+    SELECT a.look, s.symbol, s.hour, count(*) AS stories,
+           min(s.sequence) AS first, max(s.sequence) AS last
     FROM alive a JOIN story s ON s.hour = a.hour AND s.sequence <= a.sequence
     GROUP BY a.look, s.symbol, s.hour
 )
 SELECT y.look, y.symbol AS unit, NULL::VARCHAR AS fund_id, NULL::VARCHAR AS strategy_id,
-       max(c.sequence) AS last_sequence,
+       least(min(a.first), min(c.first)) AS first_sequence,
+       greatest(max(a.last), max(c.last)) AS last_sequence,
        coalesce(list(a.hour ORDER BY a.hour) FILTER (a.hour IS NOT NULL), []) AS hours,
        coalesce(list(coalesce(c.stories, 0) ORDER BY a.hour) FILTER (a.hour IS NOT NULL), [])
            AS stories
@@ -233,6 +237,8 @@ def inspect(
     """Judge the hour that ended at the look against the hours before it."""
     assert look.unit is not None
     symbol, ended = look.unit.id, look.at_ns // HOUR_NS - 1
+    if not found:
+        return Verdict(state="ok", title=f"{symbol} is not held any more", recovered=True)
     hours, stories = found[0].hours, found[0].stories
     if not hours or hours[-1] != ended:
         return _unknown(symbol, "no feed gave a sign of life in the hour that ended")

@@ -42,7 +42,7 @@ class GreeksFold:
     def _mark(self, event: GreeksMarked, stored: Stored) -> Iterator[Row]:
         mark = event.data
         key = f"{event.fund_id} {event.account_id} {mark.symbol}"
-        marked_ns = near_ns(mark.marked_at)
+        marked_ns = _by_now(mark.marked_at, stored)
         newest_ns, before = self._known.get(key, (0, None))
         if marked_ns < newest_ns:
             return
@@ -70,6 +70,11 @@ class GreeksFold:
         self._minutes = dict(minutes)
 
 
+def _by_now(at: str, stored: Stored) -> int:
+    """Read a time; what claims to come later than it was stored would hide all that follows it."""
+    return min(near_ns(at), stored.at_ns)
+
+
 def torn(one: float, other: float) -> bool:
     """Whether two spot prices of an underlying are too far apart for one market."""
     low, high = sorted((one, other))
@@ -94,7 +99,7 @@ def _values(stored: Stored) -> Iterator[Row]:
     mark = event.data
     yield (
         stored.sequence, stored.at_ns, event.fund_id or event.subject_id,
-        near_ns(mark.as_of), float(mark.nav), mark.currency,
+        _by_now(mark.as_of, stored), float(mark.nav), mark.currency,
     )  # fmt: skip
 
 
@@ -104,7 +109,7 @@ def _rates(stored: Stored) -> Iterator[Row]:
     mark = event.data
     yield (
         stored.sequence, stored.at_ns, mark.base_currency, mark.quote_currency,
-        near_ns(mark.as_of), float(mark.rate),
+        _by_now(mark.as_of, stored), float(mark.rate),
     )  # fmt: skip
 
 
@@ -118,7 +123,8 @@ GREEKS = Table(
     ),
     kinds=(GreeksMarked, InstrumentDefined, ClockTicked),
     fold=GreeksFold,
-    keep_days=5,
+    keep_days=3_650,
+    keep_of_each=("fund_id, account_id, symbol", 1),
 )  # fmt: skip
 OPTIONS = Table(
     name="option_defined",

@@ -9,7 +9,7 @@ import msgspec
 from operations.checks import Batch, EachEvent, Row, Stored, Table
 from operations.clock import NANOSECONDS, near_ns
 from operations.events.operations import ServicePolled
-from operations.events.registry import ServiceDeregistered, ServiceRegistered
+from operations.events.registry import Service, ServiceDeregistered, ServiceRegistered
 
 RECENT_NS = 300 * NANOSECONDS  # over which answers are averaged
 USUAL_POLLS = 120  # before those, from which the usual is taken
@@ -20,8 +20,11 @@ def _registrations(stored: Stored) -> Iterator[Row]:
     event = stored.event
     assert isinstance(event, ServiceRegistered | ServiceDeregistered)
     here = isinstance(event, ServiceRegistered)
-    criticality = event.data.criticality if isinstance(event, ServiceRegistered) else "normal"
-    yield stored.sequence, stored.at_ns, event.data.name, criticality, here
+    data = event.data
+    criticality, poll_seconds = "normal", 0.0
+    if isinstance(data, Service):
+        criticality, poll_seconds = data.criticality, data.poll_seconds
+    yield stored.sequence, stored.at_ns, data.name, criticality, poll_seconds, here
 
 
 class PollState(msgspec.Struct):
@@ -60,7 +63,8 @@ class Polls:
     def _row(self, stored: Stored) -> Iterator[Row]:
         event = stored.event
         assert isinstance(event, ServicePolled)
-        poll, polled_ns = event.data, near_ns(event.timestamp)
+        # A clock that runs ahead would hide all polls until that time has come.
+        poll, polled_ns = event.data, min(near_ns(event.timestamp), stored.at_ns)
         known = self._services.setdefault(poll.service, PollState())
         if polled_ns <= known.polled_ns:
             return
@@ -100,11 +104,14 @@ def latency(known: PollState, now_ns: int) -> tuple[float | None, float | None, 
 
 SERVICES = Table(
     name="service_registration",
-    columns=(("service", "VARCHAR"), ("criticality", "VARCHAR"), ("here", "BOOLEAN")),
+    columns=(
+        ("service", "VARCHAR"), ("criticality", "VARCHAR"), ("poll_seconds", "DOUBLE"),
+        ("here", "BOOLEAN"),
+    ),
     kinds=(ServiceRegistered, ServiceDeregistered),
     fold=lambda: EachEvent(_registrations),
     keep_days=36_500,
-)
+)  # fmt: skip
 POLLS = Table(
     name="service_poll",
     columns=(

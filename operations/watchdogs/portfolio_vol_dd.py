@@ -133,7 +133,7 @@ QUERY = f"""
 WITH {settled.days_of_funds(BACK_DAYS)}, exposure AS (
     SELECT due.look, due.fund_id, e.gross, e.currency
     FROM due JOIN fund_exposure e ON e.fund_id = due.fund_id AND e.sequence <= due.sequence
-     AND e.as_of_ns > due.at_ns - {EXPOSURE_DAYS * DAY_NS}
+     AND e.as_of_ns BETWEEN due.at_ns - {EXPOSURE_DAYS * DAY_NS} AND due.at_ns + {DAY_NS}
     QUALIFY row_number() OVER (
         PARTITION BY due.look, due.fund_id ORDER BY e.as_of_ns DESC, e.sequence DESC) = 1
 )
@@ -262,5 +262,6 @@ WATCHDOG = Watchdog(
     looks=settled.looks,
     every_seconds=settled.EVERY_SECONDS,
     lateness_seconds=settled.LATENESS_SECONDS,
+    feeds=settled.feeds,
     canary=canary,
 )

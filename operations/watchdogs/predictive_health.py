@@ -376,5 +376,6 @@ WATCHDOG = Watchdog(
     looks=settled.looks,
     every_seconds=settled.EVERY_SECONDS,
     lateness_seconds=settled.LATENESS_SECONDS,
+    feeds=settled.feeds,
     canary=canary,
 )

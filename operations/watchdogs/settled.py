@@ -191,6 +191,11 @@ def looks(batch: Batch, _rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
             yield look_at(stored, Unit("fund", fund_id, fund_id), near_ns(event.data.as_of))
 
 
+def feeds(unit: Unit) -> tuple[str, ...]:
+    """Return the feed of a fund's values: what stands still or has a wrong clock looks calm."""
+    return (f"nav/{unit.id}",)
+
+
 def daily_return(before: Day, after: Day) -> float:
     """Return the simple return from a day to the next, without what was paid in; NaN: unknown.
 

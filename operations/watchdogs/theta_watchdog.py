@@ -5,7 +5,8 @@ day of expiry are judged apart, because their theta diverges; what is lost and w
 apart in the finding, because a sum hides two large positions. A fund is unknown while one of its
 positions is: without an implied volatility (a quoted theta beside none is what a model says about
 no price), with a mark that is too old, without multiplier, expiry or exchange rate, or when spot
-prices of one underlying disagree, as they do around a split.
+prices of one underlying disagree, as they do around a split. A position is held until it is marked
+with the quantity 0, or some days after its expiry: one that is no longer marked is not forgotten.
 """
 
 import math
@@ -34,11 +35,19 @@ from operations.events.portfolio import NavMarked, NetAssetValue
 from operations.events.positions import Greeks, GreeksMarked
 from operations.events.registry import Instrument, InstrumentDefined
 from operations.settings.catalogue import LOOSER_HIGHER
-from operations.statistics.theta import NetTheta, OptionPosition, ThetaUnit, net_theta
+from operations.statistics.theta import (
+    NetTheta,
+    OptionPosition,
+    ThetaUnit,
+    net_theta,
+    position_theta,
+)
 from operations.watchdogs.cases import Case
 from operations.watchdogs.option_marks import DAY_NS, GREEKS, OPTIONS, RATES, VALUES, torn
 
 NAME = "theta_watchdog"
+SETTLED_DAYS = 5  # after its expiry, for which an option that nobody marks is still held
+NAMED = 3  # positions that are unknown
 
 
 class ThetaLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,17 +96,18 @@ class Position(NamedTuple):
     rate_ns: int | None
 
 
-QUERY = """
+QUERY = f"""
 WITH defined AS (
     SELECT look.look, d.*
     FROM look JOIN option_defined d ON d.sequence <= look.sequence
     QUALIFY row_number() OVER (PARTITION BY look.look, d.symbol ORDER BY d.sequence DESC) = 1
 ), last AS (
-    SELECT look.look, max(g.sequence) AS sequence
+    SELECT look.look, look.at_ns AS look_ns, max(g.sequence) AS sequence
     FROM look JOIN option_greeks g ON g.sequence <= look.sequence
-    GROUP BY look.look, g.fund_id, g.account_id, g.symbol
+     AND (look.unit IS NULL OR look.unit = g.fund_id)
+    GROUP BY look.look, look.at_ns, g.fund_id, g.account_id, g.symbol
 ), newest AS (
-    SELECT last.look, g.*, d.underlying, d.multiplier, d.expires_ns
+    SELECT last.look, last.look_ns, g.*, d.underlying, d.multiplier, d.expires_ns
     FROM last JOIN option_greeks g USING (sequence)
     LEFT JOIN defined d ON d.look = last.look AND d.symbol = g.symbol
 ), value AS (
@@ -118,9 +128,9 @@ SELECT n.look, n.fund_id AS unit, n.fund_id, NULL::VARCHAR AS strategy_id,
 FROM newest n
 LEFT JOIN value v ON v.look = n.look AND v.fund_id = n.fund_id
 LEFT JOIN rate r ON r.look = n.look AND r.base = n.currency AND r.quote = v.currency
-WHERE n.quantity <> 0
+WHERE n.quantity <> 0 AND coalesce(n.expires_ns > n.look_ns - {SETTLED_DAYS * DAY_NS}, true)
 ORDER BY n.look, n.fund_id, n.account_id, n.symbol
-"""
+"""  # noqa: S608 (our own constants)
 
 
 def looks(batch: Batch, rows: Mapping[str, Sequence[Row]]) -> Iterator[Look]:
@@ -147,10 +157,14 @@ def inspect(
         return _unknown(
             f"spot prices of {disagreeing} in fund {fund_id} are not of one market: a split?"
         )
-    theta = net_theta(_option(one, look.at_ns, age_ns) for one in positions)
+    options = [_option(one, look.at_ns, age_ns) for one in positions]
+    theta = net_theta(options)
     if theta.unknown:
+        pairs = zip(positions, options, strict=True)
+        names = [one.symbol for one, option in pairs if position_theta(option) is None]
         return _unknown(
-            f"theta of {theta.unknown} of {len(positions)} positions of fund {fund_id} is unknown"
+            f"theta of {theta.unknown} of {len(positions)} positions of fund {fund_id} is unknown: "
+            f"{', '.join(names[:NAMED])}{' ...' * (len(names) > NAMED)}"
         )
     later, soon = theta.decay + theta.income, theta.expiring_decay + theta.expiring_income
     worst = max(later, soon, key=abs)

@@ -248,9 +248,27 @@ def test_of_each_unit_the_last_rows_are_kept_where_its_table_says_so():
     house, kept = (warehouse.Warehouse([table]) for _ in range(2))
     rows = [(number, 0, "ab"[number > 4]) for number in range(10)]
     house.insert(table, [*rows, (10, 0, "c")])
-    house.trim(0)
+    house.trim(warehouse.DAY_NS)
     kept.insert(table, [*rows[2:5], *rows[7:], (10, 0, "c")])
     assert house.measure(table) == kept.measure(table)
+
+
+def test_whenever_of_a_day_rows_are_trimmed_the_same_are_left():
+    """Two processes cut the stream in other places, and db_watchdog compares what they hold."""
+    table = Table(
+        name="t", columns=(("unit", "VARCHAR"),), kinds=(), fold=WATCHDOG.tables[0].fold,
+        keep_days=2, keep_of_each=("unit", 1),
+    )  # fmt: skip
+    soon, late = (warehouse.Warehouse([table]) for _ in range(2))
+    before = [(number, warehouse.DAY_NS - 1, "a") for number in range(3)]
+    after = [(number, warehouse.DAY_NS, "a") for number in range(3, 6)]
+    soon.insert(table, [*before, after[0]])
+    soon.trim(warehouse.DAY_NS)
+    soon.insert(table, after[1:])
+    late.insert(table, [*before, *after])
+    late.trim(warehouse.DAY_NS + 1)
+    assert soon.measure(table) == late.measure(table)
+    assert soon.measure(table)[0] == 4
 
 
 def test_two_warehouses_with_the_same_rows_measure_the_same_and_others_do_not():

@@ -35,7 +35,7 @@ def test_what_is_calibrated_is_what_the_watchdog_computes(busy):
         known = range(place - HISTORY_HOURS, place + 1)
         ended_ns = (place + 1) * HOUR_NS
         look = Look(1, ended_ns, ended_ns, "e", Unit("instrument", "SPY"))
-        found = inspect([Hours(1, [*known], counts[known].tolist())], look, NewsLimits(), None)
+        found = inspect([Hours(1, 1, [*known], counts[known].tolist())], look, NewsLimits(), None)
         assert found.statistic == pytest.approx(wanted / math.log(10), rel=1e-12)
         assert bool(found.stage) is (wanted < math.log(DEFAULT))
         spikes += found.stage

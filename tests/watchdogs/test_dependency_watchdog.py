@@ -1,6 +1,7 @@
 """Is a dead service told from a slow one, from one that nobody asks, and from a deaf asker?"""
 
 import math
+from bisect import bisect_right
 
 import msgspec
 import numpy as np
@@ -46,12 +47,13 @@ MINUTE = 60 * SECOND
 class Firm:
     """Services whose polls are given one after the other; times in seconds since the start."""
 
-    def __init__(self, *names, criticality="normal"):
+    def __init__(self, *names, criticality="normal", poll_seconds=10.0):
         self.events = []
         for name in names:
             service = Service(
-                name=name, healthz_url=f"http://127.0.0.1:1/{name}", criticality=criticality
-            )
+                name=name, healthz_url=f"http://127.0.0.1:1/{name}", criticality=criticality,
+                poll_seconds=poll_seconds,
+            )  # fmt: skip
             self._add(ServiceRegistered, name, service, 0)
 
     def _add(self, kind, name, data, at):
@@ -224,7 +226,8 @@ def test_slow_answers_degrade_warn_and_recover_half_way_back():
 def test_exactly_as_slow_as_the_limit_is_degraded_and_just_below_it_is_not():
     def judged(recent_ms, known=None):
         row = Health(
-            first_sequence=1, last_sequence=9, criticality="critical", registered_ns=START_NS,
+            first_sequence=1, last_sequence=9, criticality="critical", poll_seconds=10.0,
+            registered_ns=START_NS,
             polled_ns=START_NS, reds=0, goods=9, recent_ms=recent_ms, usual_ms=100.0,
             spread_ms=1.0, samples=60, reason=None, services=2, red_services=0, most_reds=0,
             first_red_ns=None, last_red_ns=None, newest_poll_ns=START_NS, critical_services=0,
@@ -259,6 +262,27 @@ def test_while_observing_nothing_else_is_said():
     assert spoken(found) == [(RAISED, "a")]
 
 
+def test_who_is_asked_seldom_is_not_silent_between_two_polls_and_is_after_three():
+    firm = Firm("a", poll_seconds=600.0).polls("a", "gggg", step=600)
+    for minute in range(1, 61):
+        firm.minute(minute * 60)
+    one = engine(WATCHDOG)
+    assert run(one, [each for each in firm.stored() if each.at_ns <= START_NS + 60 * MINUTE]) == []
+    assert one.standings[NAME, "a"].state == "ok"
+    firm.minute(3700)
+    last = firm.stored()[-1]
+    assert spoken(run(one, [last])) == [(RAISED, MEASURING)]
+    assert one.standings[NAME, "a"].state == "unknown"
+
+
+def test_a_poll_from_the_future_hides_none_that_follows_it():
+    firm = Firm("a", "b").polls("a", "ggrrr").polls("b", "ggggg", start=11)
+    events = firm.stored()
+    ahead = msgspec.structs.replace(events[2].event, timestamp="2031-01-01T00:00:00Z")
+    events[2] = events[2]._replace(event=ahead)
+    assert spoken(run(engine(WATCHDOG), events)) == [(RAISED, "a")]
+
+
 def test_its_canary_is_found_each_time_and_cleans_up_after_itself():
     one = engine(WATCHDOG)
     for run_id in ("one", "two"):
@@ -270,14 +294,13 @@ def test_its_canary_is_found_each_time_and_cleans_up_after_itself():
 @needs_data
 def test_two_of_three_labelled_windows_are_found_and_nothing_beside_them():
     times, values, windows = labelled_latency()
-    firm = Firm("ec2")
+    firm = Firm("ec2", poll_seconds=300.0)
     for at, value in zip(times, values, strict=True):
         firm.latencies("ec2", [value], start=at + 10)
-    # The polls are five minutes apart and arrive a second apart: silence is not what is tried.
-    events = stored(firm.events, at_ns=lambda number: START_NS + number * SECOND)
-    found = [each for each in run(engine(WATCHDOG), events) if each.subject.endswith("raised")]
-    places = [(parse_rfc3339(each.timestamp) - START_NS) // SECOND - 2 for each in found]
-    inside = [windows[place] for place in places]
+    said = run(engine(WATCHDOG), stored(firm.events))
+    found = [each for each in said if each.subject == f"mts.v1.operations.{RAISED}"]
+    seconds = [(parse_rfc3339(each.timestamp) - START_NS) // SECOND for each in found]
+    inside = [windows[bisect_right(times, second) - 1] for second in seconds]
     assert set(inside) == {1, 2}  # in window 0 no answer takes longer than many outside of all
     assert len(inside) == 4
 

@@ -195,6 +195,28 @@ def test_an_instrument_that_is_held_no_more_is_looked_at_no_more_and_a_part_take
     assert gone
 
 
+def test_a_spike_in_what_is_then_sold_is_over():
+    sold = hold("KO", second=(QUIET + 2) * HOUR + 10)
+    events = sorted([*day(), sold], key=lambda each: each.timestamp)
+    said = said_of(events)
+    assert [each for each, _ in spoken(said)] == [
+        f"finding.{NAME}.raised", "action.requested", f"finding.{NAME}.cleared",
+    ]  # fmt: skip
+    assert said[-1].data.title == "AAPL is not held any more"
+
+
+def test_its_evidence_names_the_hours_and_the_stories_that_it_counted():
+    events = stored(day())
+    used = [
+        each.sequence
+        for each in events
+        if each.event.timestamp < rfc3339(START_NS + (QUIET + 1) * HOUR_NS)
+        and not isinstance(each.event, PositionSnapshotted)
+    ]
+    (proof,) = run(engine(WATCHDOG), events)[0].data.evidence
+    assert (proof.first_stream_sequence, proof.last_stream_sequence) == (used[0], used[-1])
+
+
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_the_size_of_a_batch_changes_no_byte(size):
     assert_cut_into_batches(lambda: engine(WATCHDOG), stored(day()), size, 3)
@@ -208,7 +230,7 @@ def test_from_any_snapshot_the_rest_is_said_byte_for_byte(tmp_path):
 
 def one_look(count, known=None, **limits):
     hours = list(range(FIRST_HOUR - QUIET, FIRST_HOUR + 1))
-    found = Hours(1, hours, [*([0, 1] * (QUIET // 2)), count])
+    found = Hours(1, 1, hours, [*([0, 1] * (QUIET // 2)), count])
     look = Look(1, START_NS + HOUR_NS, START_NS, "e", Unit("instrument", "AAPL"))
     return inspect([found], look, NewsLimits(**limits), known)
 

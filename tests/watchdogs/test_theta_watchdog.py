@@ -250,6 +250,82 @@ def test_marks_that_stop_become_unknown_with_the_clock():
     assert state(one).state == "unknown"
 
 
+def test_each_fund_is_judged_by_its_own_options():
+    tape = fund()
+    tape.nav("1000", fund="beta")
+    mark(tape, "-0.5")
+    mark(tape, "-50", fund="beta")
+    mark(tape, "-0.5")
+    one = engine(WATCHDOG)
+    said = run(one, tape.events)
+    assert spoken(said) == [(RAISED, "beta"), ("action.requested", said[1].subject_id)]
+    assert said[0].data.evidence[0].rows == 1
+    assert state(one).statistic == pytest.approx(-0.05)
+
+
+def daily(tape, days, symbol="AAPL 490C", **more):
+    for _ in range(days):
+        tape.wait(86_400)
+        tape.nav("100000")
+        mark(tape, "-0.1", symbol=symbol, **more)
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_position_that_is_marked_no_more_is_not_forgotten(size):
+    tape = fund()
+    option(tape, "AAPL 500C")
+    mark(tape, "-5", symbol="AAPL 500C")
+    daily(tape, 12)
+    one = engine(WATCHDOG)
+    assert spoken(run(one, tape.events, size))[:1] == [(RAISED, "alpha")]
+    assert state(one).state == "unknown"
+    assert state(one).title.endswith(
+        "theta of 1 of 2 positions of fund alpha is unknown: AAPL 500C"
+    )
+    assert state(one).episode
+    mark(tape, "0", symbol="AAPL 500C", quantity=0)
+    assert spoken(run(one, tape.events[-1:])) == [(CLEARED, "alpha")]
+
+
+def test_what_expired_days_ago_is_held_no_more():
+    tape = fund()
+    option(tape, "AAPL 500C", expires_on="2026-01-08")
+    mark(tape, "-0.1", symbol="AAPL 500C")
+    daily(tape, 8)
+    one = engine(WATCHDOG)
+    run(one, tape.events)
+    assert state(one).state == "unknown"
+    daily(tape, 1)
+    assert run(one, tape.events[-2:]) == []
+    assert (state(one).state, state(one).samples) == ("ok", 1)
+
+
+def test_what_was_closed_within_a_minute_is_over_at_the_next_full_hour():
+    tape = fund()
+    mark(tape, "-5")
+    one = engine(WATCHDOG)
+    assert spoken(run(one, tape.events))[:1] == [(RAISED, "alpha")]
+    tape.greeks(quantity=Decimal(0))
+    assert run(one, tape.events[-1:]) == []
+    tape.wait(3600)
+    tape.tick()
+    (over,) = run(one, tape.events[-1:])
+    assert spoken([over]) == [(CLEARED, "alpha")]
+    assert over.fund_id == "alpha"
+
+
+def test_a_mark_from_the_future_hides_nothing_that_follows_it():
+    tape = fund()
+    tape.wait(60)
+    ahead = {"ahead_ns": 400 * DAY_NS}
+    tape.greeks(theta_per_day=Decimal("-0.1"), implied_volatility=0.3, **ahead)
+    tape.nav("100000000", **ahead)
+    tape.nav("100000")
+    mark(tape, "-5")
+    one = engine(WATCHDOG)
+    assert spoken(run(one, tape.events))[:1] == [(RAISED, "alpha")]
+
+
 def lively():
     tape = fund()
     option(tape, "MSFT 50P", "2026-01-06")
@@ -304,7 +380,7 @@ def chain(tape, day, many=40):
 
 @needs_data
 def test_a_real_chain_with_a_zero_volatility_beside_a_quoted_theta_is_unknown():
-    tape = Tape()
+    tape = Tape(start_ns=parse_rfc3339("2014-06-09T20:00:00Z"))
     table = chain(tape, "2014-06-09")
     assert any(
         float(row["implied_volatility"]) == 0 and float(row["theta"]) != 0 for row in table[1:41]
