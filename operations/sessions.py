@@ -1,7 +1,7 @@
 """Is a market open, so that silence means that something is wrong?"""
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -76,12 +76,21 @@ def spans(found: Calendar) -> dict[str, Span]:
 
 
 def _span(session: Session, zone: ZoneInfo) -> Span:
-    return Span(
-        _instant_ns(session.day, session.opens_at, zone),
-        _instant_ns(session.day, session.closes_at, zone),
+    """Return when a session opens and closes, also one that goes on through a midnight.
+
+    What closes at 00:00 closes when its day ends; what else closes no later than it opens has
+    opened on the evening before.
+    """
+    opens, closes = (
+        datetime.fromisoformat(f"{session.day}T{clock}")
+        for clock in (session.opens_at, session.closes_at)
     )
+    if closes <= opens and closes.time() == time(0):
+        closes += timedelta(days=1)
+    elif closes <= opens:
+        opens -= timedelta(days=1)
+    return Span(_instant_ns(opens, zone), _instant_ns(closes, zone))
 
 
-def _instant_ns(day: str, clock: str, zone: ZoneInfo) -> int:
-    moment = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=zone)
-    return int(moment.timestamp()) * NANOSECONDS
+def _instant_ns(local: datetime, zone: ZoneInfo) -> int:
+    return int(local.replace(tzinfo=zone).timestamp()) * NANOSECONDS

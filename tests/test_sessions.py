@@ -42,6 +42,33 @@ def test_a_session_begins_with_its_opening_and_ends_before_its_close(moment, ope
     assert sessions.opened_ns(None, parse_rfc3339(moment)) is None
 
 
+@pytest.mark.parametrize(
+    ("opens_at", "closes_at", "first", "last"),
+    [
+        ("17:00", "16:00", "2026-11-19T23:00:00Z", "2026-11-20T21:59:59Z"),
+        ("17:00", "17:00", "2026-11-19T23:00:00Z", "2026-11-20T22:59:59Z"),
+        ("00:00", "00:00", "2026-11-20T06:00:00Z", "2026-11-21T05:59:59Z"),
+        ("09:00", "00:00", "2026-11-20T15:00:00Z", "2026-11-21T05:59:59Z"),
+    ],
+)
+def test_a_session_through_the_night_opens_on_the_evening_before_its_day(
+    opens_at, closes_at, first, last
+):
+    night = Session(day="2026-11-20", opens_at=opens_at, closes_at=closes_at)
+    sessions, day = Sessions(), "2026-11-20"
+    sessions.take(
+        Calendar(
+            calendar_id="CME", zone="America/Chicago", first_day=day, last_day=day,
+            sessions=(night,),
+        )
+    )  # fmt: skip
+    first_ns, last_ns = parse_rfc3339(first), parse_rfc3339(last)
+    assert sessions.opened_ns("CME", first_ns - 1) is None
+    assert sessions.opened_ns("CME", first_ns) == sessions.opened_ns("CME", last_ns) == first_ns
+    assert sessions.opened_ns("CME", last_ns + 1_000_000_000) is None
+    assert not sessions.is_closed("CME", parse_rfc3339("2026-11-20T18:00:00Z"))
+
+
 def test_a_later_calendar_replaces_the_days_that_it_covers_and_no_others():
     sessions = Sessions()
     sessions.take(calendar("2026-11-19", "2026-11-20"))

@@ -16,7 +16,7 @@ from operations.adapters.judge import Judge
 from operations.adapters.steps import Step, onward
 from operations.adapters.wire import WireClient
 from operations.checks import Watchdog
-from operations.clock import NANOSECONDS, now_ns, parse_rfc3339, rfc3339
+from operations.clock import NANOSECONDS, now_ns, rfc3339
 from operations.config import Settings
 from operations.errors import Denied, Rejected
 from operations.events.base import derived_id
@@ -84,7 +84,7 @@ class Known:
                 except (Denied, Rejected):
                     continue
                 if isinstance(event, CanaryPassed):
-                    known.passed_ns[event.data.check] = parse_rfc3339(event.timestamp)
+                    known.passed_ns[event.data.check] = message.at_ns
                 elif isinstance(event, FindingRaised):
                     known.silent[event.subject_id] = event.data.episode
                 elif isinstance(event, FindingCleared):

@@ -116,6 +116,7 @@ def summary(found: Backtest, labels: dict[str, list[Window]] | None) -> dict[str
         "check": found.check,
         "events": found.events,
         "skipped": found.skipped,
+        "apart": found.apart,
         "first": rfc3339(found.first_ns),
         "last": rfc3339(found.last_ns),
         "looks": len(states),
@@ -176,6 +177,8 @@ def _show(result: dict[str, Any]) -> None:
     write_table(said, {}, {"words": "{}"})
     if result["skipped"]:
         complain("!", f"{result['skipped']} lines are no events and were skipped", "yellow")
+    if result["apart"]:
+        complain("!", f"{result['apart']} events of drills and canaries were left out", "yellow")
     for problem in result["problems"].values():
         complain("?", problem, "yellow")
     if not result["looks"]:

@@ -111,8 +111,10 @@ class Session(Data, frozen=True, kw_only=True):
     """One trading session."""
 
     day: Annotated[Day, doc("Day to which the session counts.")]
-    opens_at: Annotated[str, doc("Local wall-clock time HH:MM.")]
-    closes_at: Annotated[str, doc("Local wall-clock time HH:MM.")]
+    opens_at: Annotated[
+        str, doc("Local wall-clock time HH:MM; of the day before if it is after closes_at.")
+    ]
+    closes_at: Annotated[str, doc("Local wall-clock time HH:MM; 00:00 is the end of the day.")]
 
 
 class Calendar(Data, frozen=True, kw_only=True):

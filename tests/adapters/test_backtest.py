@@ -2,20 +2,24 @@
 
 import json
 
+import msgspec
 import pytest
 from watching import DAY, START_NS, event
 
 from operations.adapters import backtest
 from operations.clock import rfc3339
+from operations.errors import Rejected
 from operations.events.base import encode
 from operations.events.news import Beat, FeedBeat
-from operations.watchdogs import feeds, news_spike
+from operations.watchdogs import dependency_watchdog, feeds, news_spike
+from operations.watchdogs.dependency_watchdog import canary
 
 pytestmark = pytest.mark.unit
 
 
-def line(second):
-    one = event(FeedBeat, "wire", Beat(feed="wire", stories=0, interval_seconds=60.0), second)
+def line(second, **envelope):
+    data = Beat(feed="wire", stories=0, interval_seconds=60.0)
+    one = event(FeedBeat, "wire", data, second, **envelope)
     return json.dumps({"subject": one.subject, "payload": json.loads(encode(one))})
 
 
@@ -37,3 +41,20 @@ def test_two_runs_share_nothing(tmp_path):
     first.judged.append(backtest.Judged(1, "x", "ok", None, None))
     second = backtest.run(news_spike.WATCHDOG, feeds.WATCHDOG, file, print)
     assert second.judged == []
+
+
+def test_what_canaries_and_drills_published_is_no_part_of_what_was_watched(tmp_path):
+    """A log of the firm holds a case of each canary for every day."""
+    file = tmp_path / "services.jsonl"
+    events = [msgspec.structs.replace(each, environment="canary") for each in canary(START_NS, "r")]
+    texts = [
+        json.dumps({"subject": each.subject, "payload": json.loads(encode(each))})
+        for each in events
+    ]
+    file.write_text("\n".join([*texts, line(1), line(2, environment="drill")]) + "\n")
+    found = backtest.run(dependency_watchdog.WATCHDOG, feeds.WATCHDOG, file, print)
+    assert (found.events, found.apart, found.skipped) == (1, len(texts) + 1, 0)
+    assert (found.said, found.judged) == ([], [])
+    file.write_text("\n".join(texts) + "\n")
+    with pytest.raises(Rejected, match=f"{len(texts)} of drills and canaries"):
+        backtest.run(dependency_watchdog.WATCHDOG, feeds.WATCHDOG, file, print)

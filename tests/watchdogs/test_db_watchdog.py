@@ -220,6 +220,14 @@ def test_measurements_that_stop_are_unknown_and_end_nothing(silent, state):
     assert of(events, TABLE) == [RAISED]
 
 
+def test_a_measurement_from_the_future_hides_none_that_follows_it():
+    events = stored([table(number, 5) for number in range(5)])
+    ahead = msgspec.structs.replace(events[1].event, timestamp="2031-01-01T00:00:00Z")
+    rest = stored([table(number, 900) for number in range(5, 8)], first=6)
+    said = run(engine(WATCHDOG), [events[0], events[1]._replace(event=ahead), *events[2:], *rest])
+    assert spoken(said) == [(RAISED, TABLE)]
+
+
 def test_a_repeated_or_late_measurement_does_not_count_again():
     events = [table(1, 900), table(2, 900)]
     assert of([*events, *events, *events], TABLE) == []

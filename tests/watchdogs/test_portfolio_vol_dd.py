@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 from recut import said_however_cut
 from volatile_fund import CALM, WILD, exposure, fund, history, mark
-from watching import DAY, START_NS, engine, run, spoken, stored
+from watching import DAY, START_NS, as_it_came, engine, run, spoken, stored
 
 from operations.checks import Look, Unit
+from operations.watchdogs import feeds
 from operations.watchdogs.portfolio_vol_dd import NAME, WATCHDOG, Day, VolatilityLimits, inspect
 
 pytestmark = pytest.mark.unit
@@ -167,3 +168,21 @@ def test_the_estimate_slides_so_it_does_not_depend_on_where_a_history_was_begun(
         navs.append(navs[-1] * (1 + draw.gauss(0, CALM)))
     whole, recent = judged(days(*navs)), judged(days(*navs[50:]), at_day=251)
     assert whole.statistic == pytest.approx(recent.statistic, rel=1e-5)
+
+
+def test_an_exposure_from_the_future_is_not_what_the_fund_holds():
+    events = list(history([CALM] * 60 + [WILD] * 20))
+    events.insert(1, exposure(4000, 900, gross="1"))
+    (action,) = [each for each in run(engine(WATCHDOG), stored(events)) if "action" in each.subject]
+    assert action.data.gross_at_most == 1000 * action.data.allocation_factor
+
+
+def test_a_value_that_stands_still_is_no_calm_and_ends_nothing():
+    """The feed repeats one value: that is a fault of it, and no fund that has become calm."""
+    still = [mark(50 + day, 80, 700 + day) for day in range(90)]
+    for watchdogs, ends in (((WATCHDOG,), 1), ((feeds.WATCHDOG, WATCHDOG), 0)):
+        one = engine(*watchdogs)
+        said = run(one, as_it_came([*history([CALM] * 30 + [WILD] * 20), *still]))
+        assert spoken(said).count(RAISED) == 1
+        assert spoken(said).count(CLEARED) == ends
+    assert "data is at fault" in one.standings[NAME, "alpha"].title

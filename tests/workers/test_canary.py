@@ -6,17 +6,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from halting import Firm
+from halting import Firm, envelope
 from support import eventually
 from watched_firm import watched, working
 from watched_floor import WatchedFloor
 
 from operations import watchdogs
+from operations.adapters import judge
 from operations.adapters.canary_run import Outcome
-from operations.clock import NANOSECONDS
+from operations.clock import NANOSECONDS, now_ns
 from operations.config import Watch
 from operations.events.findings import FindingRaised
-from operations.events.operations import CanaryPassed
+from operations.events.operations import Canary, CanaryPassed
 from operations.watchdogs import vpin
 from workers import canary
 from workers import watchdogs as watchdogs_worker
@@ -82,6 +83,24 @@ async def test_killed_before_it_could_say_who_is_silent_it_says_so_once_when_it_
         assert len(await floor.of(CanaryPassed)) == others
     finally:
         await asyncio.to_thread(floor.end)
+
+
+async def test_that_a_canary_passed_or_was_silent_is_believed_of_the_canary_alone(nats_server):
+    firm = Firm(nats_server)
+    settings = firm.settings("canary")
+    data = Canary(check="vpin", canary_id="canary-1", delay_ms=1.0)
+    passed = CanaryPassed(data=data, **envelope("vpin", timestamp="2031-01-01T00:00:00Z"))
+    (raised,) = canary.Known().after([Outcome("news_spike", "silent", words="x")], DAY)
+    raised = msgspec.structs.replace(raised, **envelope("news_spike"))
+    for key, known in (("service-watchdogs", {}), ("service-canary", {"vpin"})):
+        async with firm.connected("canary") as person:
+            for event in (passed, raised):
+                await person.send(event, key)
+            judging = judge.for_service(settings, settings.path("canary", "roster.json"))
+            read = await canary.Known.read(person.client, settings, judging)
+        assert read.passed_ns.keys() == set(known)
+        assert read.silent.keys() == ({"news_spike"} if known else set())
+    assert read.passed_ns["vpin"] <= now_ns()  # when it was stored, whatever it says itself
 
 
 def silent_about(name, firm):
