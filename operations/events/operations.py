@@ -51,7 +51,9 @@ class Poll(Data, frozen=True, kw_only=True):
     healthy: Annotated[bool, doc("Whether it answered 200 in time.")]
     latency_ms: Annotated[float | None, doc("Time to the answer, in milliseconds.")] = None
     status: Annotated[int | None, doc("HTTP status; null when there was no answer.")] = None
-    consecutive_failures: Annotated[int, doc("Failed polls in a row since the asker began, this one included.")] = 0
+    consecutive_failures: Annotated[
+        int, doc("Failed polls in a row since the asker began, this one included.")
+    ] = 0
     reason: Annotated[str | None, doc("What was wrong.")] = None
 
 

@@ -170,5 +170,6 @@ MEASURED = Table(
     ),
     kinds=(DatabaseMeasured, WarehouseMeasured),
     fold=Measurements,
-    keep_days=7,
+    keep_days=365,
+    keep_of_each=("unit", 1),  # what is measured no more is unknown, and not forgotten
 )  # fmt: skip

@@ -122,5 +122,6 @@ POLLS = Table(
     ),
     kinds=(ServicePolled,),
     fold=Polls,
-    keep_days=3,
+    keep_days=365,
+    keep_of_each=("service", 1),
 )  # fmt: skip
