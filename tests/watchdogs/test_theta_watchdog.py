@@ -4,13 +4,13 @@ from decimal import Decimal
 
 import pytest
 from feeding import Tape
+from option_fund import fund, mark, option
 from real_data import needs_data, rows
 from watching import SECOND, assert_cut_into_batches, assert_resumed, engine, run, spoken
 
 from operations.checks import Look, Unit
 from operations.clock import now_ns, parse_rfc3339, rfc3339
 from operations.events.marketdata import ExchangeRate, FxRateMarked
-from operations.events.registry import Instrument, InstrumentDefined
 from operations.watchdogs import feeds
 from operations.watchdogs.option_marks import DAY_NS, SPLIT
 from operations.watchdogs.theta_watchdog import (
@@ -25,29 +25,6 @@ from operations.watchdogs.theta_watchdog import (
 pytestmark = pytest.mark.unit
 RAISED, CLEARED = f"finding.{NAME}.raised", f"finding.{NAME}.cleared"
 NOW = parse_rfc3339("2026-01-05T12:00:00Z")
-
-
-def option(tape, symbol="AAPL 490C", expires_on="2026-06-19", multiplier=100):
-    data = Instrument(
-        symbol=symbol, kind="option", currency="USD", multiplier=Decimal(multiplier),
-        underlying="AAPL", expires_on=expires_on,
-    )  # fmt: skip
-    tape.put(InstrumentDefined, symbol, data)
-
-
-def mark(tape, theta, iv=0.3, quantity=1, spot="100", **more):
-    tape.wait(60)
-    values = {"theta_per_day": None if theta is None else Decimal(theta), **more}
-    tape.greeks(
-        quantity=Decimal(quantity), implied_volatility=iv, spot_price=Decimal(spot), **values
-    )
-
-
-def fund(nav="100000"):
-    tape = Tape()
-    option(tape)
-    tape.nav(nav)
-    return tape
 
 
 def state(one):
