@@ -168,12 +168,13 @@ def cleared(episode="e-1", **changes):
 
 
 def halt(halt_id="h-1", fund_id="alpha", reason_code="DAILY_LOSS", **envelope):
-    data = Halt(halt_id=halt_id, level="FUND_HALT", reason_code=reason_code, requested_by="limits")
+    level = "FUND_HALT" if fund_id else "STRATEGY_HALT"
+    data = Halt(halt_id=halt_id, level=level, reason_code=reason_code, requested_by="limits")
     return HaltRequested(
         event_id=f"r-{halt_id}",
         timestamp=rfc3339(START_NS),
         actor="halt",
-        subject_id=fund_id,
+        subject_id=fund_id or envelope["strategy_id"],
         fund_id=fund_id,
         data=data,
         **envelope,

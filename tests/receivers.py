@@ -137,11 +137,15 @@ class Receiver:
 
 
 class MailServer:
-    """A mail server on loopback; `mails` are those that it took, `answer` what it says to one."""
+    """A mail server on loopback; `mails` are those that it took, `answer` what it says to one.
+
+    `refuses` are the addresses that it does not take, with what it says to each.
+    """
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.answer = "250 OK"
+        self.refuses: dict[str, str] = {}
         self.login: tuple[str, str] | None = None
         self.known = ("ops", "mail-password")
         self.port = free_port()
@@ -157,6 +161,14 @@ class MailServer:
     def _authenticate(self, _server, _session, _envelope, _mechanism, data) -> AuthResult:
         self.login = (data.login.decode(), data.password.decode())
         return AuthResult(success=self.login == self.known, handled=False)
+
+    async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
+        self, _server, _session, envelope, address, _options
+    ) -> str:
+        if address in self.refuses:
+            return self.refuses[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, _server, _session, envelope) -> str:  # noqa: N802 (aiosmtpd's name)
         if self.answer.startswith("250"):

@@ -96,11 +96,14 @@ class SettingHouse:
         """Run the settings worker in this loop until it has read everything."""
         return self.waiting("changes of settings are known")
 
+    def starting(self):
+        """Run it and wait for nothing."""
+        return in_this_loop("settings", self.settings(), partial(settings.run, known=self.known))
+
     @asynccontextmanager
     async def waiting(self, words: str):
         """Run it until it says something about itself."""
-        run = partial(settings.run, known=self.known)
-        async with in_this_loop("settings", self.settings(), run) as worker:
+        async with self.starting() as worker:
             await eventually(
                 lambda: (found := worker.conditions.get("worker")) and words in found.detail,
                 f"it says {words}",

@@ -33,7 +33,7 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
     ):
         found = await stream.info(client, settings.nats.stream)
         watch = kept.watch_of(settings, found.created_ns)
-        reader = Reader(client, settings.nats.stream, NAME, filtered=True)
+        reader = Reader(client, settings.nats.stream, NAME, filtered=True, modest=True)
         await reader.rewind(max(watch.reached + 1, found.state.first_seq, 1))
         at("rewound")
         said: Said = {}

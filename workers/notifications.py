@@ -5,9 +5,7 @@ forgets none. While NATS is out of reach the worker says so and goes on sending;
 it can tell nobody anything, and the absence of its ping pages people elsewhere.
 """
 
-import asyncio
-from collections.abc import Collection, Coroutine
-from typing import Any
+from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -22,7 +20,7 @@ from operations.adapters.stream import Reader
 from operations.clock import NANOSECONDS, now_ns
 from operations.config import Settings
 from operations.errors import Rejected, Retryable
-from workers.runtime import WORKER, Runtime
+from workers.runtime import WORKER, Runtime, all_of
 
 NAME = accounts.NOTIFICATIONS
 FIRST_SEQUENCE = 1
@@ -42,23 +40,12 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
         desk = Desk(watch, box, rules, settings.alerts.runbooks)
         await desk.begin(now_ns(), senders.keys() | problems.keys())
         office = Office(runtime, desk, box, senders, at)
-        await _together(
+        await all_of(
             office.hear(),
             office.decide(),
             office.ping(),
             *(office.deliver(name, each) for name, each in senders.items()),
         )
-
-
-async def _together(*works: Coroutine[Any, Any, None]) -> None:
-    """Run until one fails or all have ended; the first failure is raised as it is."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Office:
@@ -81,7 +68,7 @@ class Office:
 
     async def hear(self) -> None:
         """Read the stream, and connect again however long that takes."""
-        while not self._runtime.stopping.is_set():
+        while not (self._runtime.stopping.is_set() or self._anew):
             try:
                 await self._read()
             except Retryable as error:
@@ -92,7 +79,7 @@ class Office:
         nats, watch = self._settings.nats, self._desk.watch
         async with wire.connection(nats, NAME) as client:
             found = await stream.info(client, nats.stream)
-            if not await self._desk.open_stream(found.created_ns, found.state.last_seq):
+            if not await self._desk.open_stream(found):
                 self._anew = True
                 return
             reader = Reader(client, nats.stream, NAME, filtered=True)
@@ -104,7 +91,7 @@ class Office:
                     self._at("folded")
                 watch.refresh()
                 if self._desk.ready or not (reader.waiting or await reader.has_more()):
-                    self._desk.caught_up()
+                    self._desk.caught_up(now_ns())
                     self._deaf = ""
                 self._heard_ns = now_ns()
 

@@ -81,6 +81,15 @@ async def first_of(*works: Coroutine[Any, Any, object]) -> None:
         await end_tasks(*tasks)
 
 
+async def all_of(*works: Coroutine[Any, Any, object]) -> None:
+    """Run until all works have ended or one fails; then end the others and raise what it raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await end_tasks(*tasks)
+
+
 Run = Callable[[Runtime], Coroutine[Any, Any, None]]
 
 

@@ -7,7 +7,6 @@ no answer and goes on.
 
 import asyncio
 import socket
-from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -17,6 +16,7 @@ from operations.adapters.settings_desk import SettingsDesk
 from operations.adapters.settings_keeper import SettingsKeeper
 from operations.adapters.steps import Step, onward
 from operations.adapters.stream import Reader
+from operations.adapters.tasks import end_tasks
 from operations.adapters.vault import Vault
 from operations.adapters.vault_watch import VaultWatch
 from operations.clock import now_ns
@@ -41,7 +41,7 @@ async def run(runtime: Runtime, at: Step = onward, known: Catalogue | None = Non
         desk = SettingsDesk(judging, known or settable.catalogue())
         keeper = SettingsKeeper(desk, Bucket(client), publisher, at)
         found = await stream.info(client, settings.nats.stream)
-        reader = Reader(client, settings.nats.stream, NAME, filtered=True)
+        reader = Reader(client, settings.nats.stream, NAME, filtered=True, modest=True)
         await reader.rewind(max(found.state.first_seq, FIRST_SEQUENCE))
         watch = VaultWatch(Vault(settings.vault)) if settings.vault.url else None
         looking = asyncio.create_task(_look(runtime, watch)) if watch else None
@@ -49,9 +49,7 @@ async def run(runtime: Runtime, at: Step = onward, known: Catalogue | None = Non
             await _work(runtime, desk, keeper, reader, watch)
         finally:
             if looking:
-                looking.cancel()
-                with suppress(asyncio.CancelledError):
-                    await looking
+                await end_tasks(looking)
 
 
 async def _work(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from operations.adapters.alert_watch import AlertWatch
 from operations.adapters.outbox import Outbox, Progress, Round
 from operations.adapters.steps import Step, onward
+from operations.adapters.stream import StreamInfo
 from operations.events.base import derived_id
 from operations.notifications.decision import decide, is_settled
 from operations.notifications.episode import OWN, Episode
@@ -32,6 +33,7 @@ class Desk:
         self._rules = rules
         self._runbooks = runbooks
         self._own: dict[str, Episode] = {}
+        self._before: list[Episode] = []  # what the stream said and that went on at the start
         self._told = Told()
         self._progress = Progress(0, 0)
         self._created_ns = 0
@@ -45,21 +47,29 @@ class Desk:
         await self._box.take_over()
         await self._box.give_up(enabled, now_ns)
         self._told = await self._box.told(now_ns - self._rules.burst_ns)
-        self._own = {each.id: each for each in await self._box.own()}
+        for each in await self._box.going_on():
+            if each.kind == OWN:
+                self._own[each.id] = each
+            else:
+                self._before.append(each)
         for each in list(self._own.values()):
             if each.check == CHANNEL and each.subject_id not in enabled:
                 self.clear_own(CHANNEL, each.subject_id, now_ns)
 
-    async def open_stream(self, created_ns: int, last_sequence: int) -> bool:
+    async def open_stream(self, found: StreamInfo) -> bool:
         """Learn up to where the stream was decided on; False for another one than before."""
-        if self._created_ns not in (0, created_ns) or last_sequence < self.watch.reached:
+        if self._created_ns not in (0, found.created_ns):
             return False
-        self._created_ns = created_ns
-        self._progress = await self._box.progress(created_ns, last_sequence)
+        if found.state.last_seq < self.watch.reached:
+            return False
+        if not self._created_ns:
+            self.watch.episodes.expect(self._before, found.state.first_seq)
+        self._created_ns = found.created_ns
+        self._progress = await self._box.progress(found.created_ns, found.state.last_seq)
         self._rules = replace(self._rules, first_sequence=self._progress.first_sequence)
         return True
 
-    def caught_up(self) -> None:
+    def caught_up(self, now_ns: int) -> None:
         """Say that the stream was read to its end; what was over before is no news."""
         if not self.ready:
             self.ready = True
@@ -71,6 +81,7 @@ class Desk:
                     if not each.open and each.cleared_sequence <= self._progress.sequence
                 ]
             )
+            self.watch.episodes.end_lost(now_ns)
 
     def raise_own(self, check: str, subject_id: str, title: str, now_ns: int) -> None:
         """Say that the stream cannot be heard, or that a channel takes nothing; once each."""

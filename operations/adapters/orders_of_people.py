@@ -215,16 +215,20 @@ def drill(actor: str, reason: str, issued_ns: int | None = None) -> DrillCommand
     return DrillCommanded(data=data, environment="drill", strategy_id=DRILL_STRATEGY, **envelope)
 
 
-def acknowledge(actor: str, episode: str, reason: str) -> AcknowledgeCommanded:
+def acknowledge(
+    actor: str, episode: str, reason: str, issued_ns: int | None = None
+) -> AcknowledgeCommanded:
     """Return the command that says that this person looks after an alert."""
-    head = _head()
+    head = _head(issued_ns)
     data = AcknowledgeOrder(episode=episode, reason=reason, **head)
     return AcknowledgeCommanded(data=data, **_envelope(actor, episode, head))
 
 
-def close_alert(actor: str, episode: str, reason: str) -> CloseAlertCommanded:
+def close_alert(
+    actor: str, episode: str, reason: str, issued_ns: int | None = None
+) -> CloseAlertCommanded:
     """Return the command that ends an alert that nobody clears."""
-    head = _head()
+    head = _head(issued_ns)
     data = CloseAlertOrder(episode=episode, reason=reason, **head)
     return CloseAlertCommanded(data=data, **_envelope(actor, episode, head))
 
@@ -234,6 +238,7 @@ def silence(
     scope: dict[str, Any],
     until: str,
     reason: str,
+    issued_ns: int | None = None,
     *,
     starts_at: str | None = None,
     check: str | None = None,
@@ -243,7 +248,7 @@ def silence(
 
     The same `silence_id` again replaces what it said before.
     """
-    head = _head()
+    head = _head(issued_ns)
     silence_id = silence_id or head["command_id"]
     data = SilenceOrder(
         silence_id=silence_id,

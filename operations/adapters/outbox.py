@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 
 from operations.adapters import ledger
+from operations.adapters.channels.http import LONGEST_WAIT_SECONDS
 from operations.adapters.channels.sender import Undelivered
 from operations.clock import NANOSECONDS
 from operations.config import Postgres
@@ -27,6 +28,7 @@ NAME = "notifications"
 LOCK = "mts-notifications"
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 300.0
+AT_ONCE = 0  # instead of a time: what waits for none is not held back by a clock that was set back
 REASON_LENGTH = 500
 
 
@@ -94,11 +96,16 @@ class Outbox:
             )
 
     async def progress(self, stream_created_ns: int, last_sequence: int) -> Progress:
-        """Return how far a stream was decided on; one never seen before begins at its end."""
+        """Return how far a stream was decided on.
+
+        The first one ever begins at its end; of one that comes after another all is news.
+        """
         async with self._alone() as connected:
             self._stream_created_ns = stream_created_ns
             await connected.execute(
-                "INSERT INTO notify.progress VALUES ($1, $2, $2) ON CONFLICT DO NOTHING",
+                "INSERT INTO notify.progress SELECT $1, f, f FROM (SELECT CASE WHEN EXISTS "
+                "(SELECT FROM notify.progress) THEN 0 ELSE $2::bigint END AS f) AS place "
+                "ON CONFLICT DO NOTHING",
                 stream_created_ns,
                 last_sequence,
             )
@@ -116,7 +123,8 @@ class Outbox:
         async with self._alone() as connected:
             rows = await connected.fetch(
                 "SELECT thread FROM notify.thread WHERE NOT closed OR sequence > "
-                "(SELECT coalesce(max(sequence), 0) FROM notify.progress)"
+                "coalesce((SELECT sequence FROM notify.progress "
+                "ORDER BY stream_created_ns DESC LIMIT 1), 0)"
             )
             threads = [msgspec.json.decode(row["thread"], type=Thread) for row in rows]
             recent = await connected.fetch(
@@ -137,12 +145,10 @@ class Outbox:
             )
         return frozenset(row["key"] for row in rows)
 
-    async def own(self) -> list[Episode]:
-        """Return what the worker found itself and that goes on."""
+    async def going_on(self) -> list[Episode]:
+        """Return what goes on as far as it was written down."""
         async with self._alone() as connected:
-            rows = await connected.fetch(
-                "SELECT alert FROM notify.alert WHERE own AND cleared_ns IS NULL"
-            )
+            rows = await connected.fetch("SELECT alert FROM notify.alert WHERE cleared_ns IS NULL")
         return [msgspec.json.decode(row["alert"], type=Episode) for row in rows]
 
     async def commit(self, made: Round) -> None:
@@ -195,7 +201,8 @@ class Outbox:
         Messages of one thread keep their order: a later one waits until the earlier is settled.
         """
         async with self._alone() as connected:
-            row = await connected.fetchrow(_NEXT_DUE, channel, now_ns)
+            latest_ns = now_ns + int(LONGEST_WAIT_SECONDS * NANOSECONDS)
+            row = await connected.fetchrow(_NEXT_DUE, channel, now_ns, latest_ns)
             if row is None:
                 return None
             await connected.execute(
@@ -261,7 +268,8 @@ _UPSERT_VERDICT = """
 """
 _NEXT_DUE = """
     SELECT message_id, message, attempts, state FROM notify.message m
-    WHERE channel = $1 AND state IN ('waiting', 'sending') AND next_try_ns <= $2
+    WHERE channel = $1 AND state IN ('waiting', 'sending')
+    AND (next_try_ns <= $2 OR next_try_ns > $3)
     AND NOT EXISTS (
         SELECT FROM notify.message e
         WHERE e.key = m.key AND e.place < m.place AND e.state IN ('waiting', 'sending')
@@ -310,11 +318,12 @@ async def _store_message(
     """Put a message into the outbox; the same decision twice is a mistake, and refused here."""
     await connected.execute(
         "INSERT INTO notify.message (message_id, key, channel, reason, created_ns, message, "
-        "next_try_ns) VALUES ($1, $2, $3, $4, $5, $6, $5)",
+        "next_try_ns) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         message.message_id,
         message.key,
         message.channel,
         decision.reason,
         now_ns,
         _json(message),
+        AT_ONCE,
     )

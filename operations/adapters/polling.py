@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from operations.adapters.health_poll import Answer, ask
 from operations.adapters.steps import Step, onward
+from operations.adapters.tasks import end_tasks
 from operations.clock import now_ns, rfc3339
 from operations.events.operations import Poll, ServicePolled
 from operations.events.registry import Service
@@ -32,11 +33,7 @@ class Polling:
                 self._follow(services)
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            for _, task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(
-                *(task for _, task in self._tasks.values()), return_exceptions=True
-            )
+            await end_tasks(*(task for _, task in self._tasks.values()))
 
     def _follow(self, services: Mapping[str, Service]) -> None:
         for name, (service, task) in list(self._tasks.items()):

@@ -101,10 +101,14 @@ class _Delivered(msgspec.Struct):
 
 
 class ConsumerInfo(msgspec.Struct):
-    """What the server says about a consumer: what it has given out, and what is left to give."""
+    """What the server says about a consumer: what it has given out, and what is left to give.
+
+    `num_waiting` are the open requests of all who read through it.
+    """
 
     delivered: _Delivered
     num_pending: int
+    num_waiting: int = 0
 
     def has_more_than(self, sequence: int) -> bool:
         """Whether there is or was a message for a reader that has come to a stream sequence."""
@@ -135,15 +139,24 @@ class Reader:
     Nobody else should use that consumer. If somebody does (a reader that was paused and replaced),
     it holds messages that it was given: that is noticed, and they are read again. `filtered` says
     that the consumer passes over subjects, so that what it left out is not taken as missed.
+    `modest` is one that stands by while somebody else reads, instead of reading again: one who
+    died is gone at once, one who was paused or cut off after EXPIRES_SECONDS.
     """
 
     def __init__(
-        self, client: WireClient, stream: str, consumer: str, *, filtered: bool = False
+        self,
+        client: WireClient,
+        stream: str,
+        consumer: str,
+        *,
+        filtered: bool = False,
+        modest: bool = False,
     ) -> None:
         self._client = client
         self._stream = stream
         self._consumer = consumer
         self._filtered = filtered
+        self._modest = modest
         self._buffer: deque[Delivery] = deque()
         self._buffered_bytes = 0
         self._requests: deque[int] = deque()  # messages still owed, one number per open request
@@ -159,6 +172,8 @@ class Reader:
     async def rewind(self, sequence: int) -> None:
         """Read again from a stream sequence; what was in flight is dropped."""
         await self.close()
+        if self._modest:
+            self._require_alone(await consumer_info(self._client, self._stream, self._consumer))
         # Unsubscribing first lets the server drop the old requests before it rewinds.
         await request(
             self._client, f"CONSUMER.RESET.{self._stream}.{self._consumer}", {"seq": sequence}
@@ -219,7 +234,13 @@ class Reader:
         if not self._filtered:
             return await first_from(self._client, self._stream, self._reached + 1) is not None
         found = await consumer_info(self._client, self._stream, self._consumer)
+        if self._modest:
+            self._require_alone(found)
         return found.has_more_than(self._reached)
+
+    def _require_alone(self, found: ConsumerInfo) -> None:
+        if found.num_waiting > len(self._requests):
+            raise Retryable(f"another process reads the stream as {self._consumer}; standing by")
 
     async def ack(self, message: Delivery) -> None:
         """Tell the server that everything up to this message is safe."""

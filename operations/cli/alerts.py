@@ -12,10 +12,10 @@ from operations.adapters import alert_queries, halt_line, judge, orders_of_peopl
 from operations.adapters.alert_queries import Alert
 from operations.cli import access, alerts_shown, alerts_try, asking, fleet, ordering
 from operations.cli.access import Dsn
-from operations.cli.asking import Reason
-from operations.cli.ordering import KeyFile, Seconds
+from operations.cli.ordering import PLAIN, How
 from operations.cli.output import (
     PROVEN,
+    Count,
     Output,
     complain,
     headline,
@@ -41,7 +41,7 @@ OWN_CHECKS = frozenset(("nats", "notifications"))  # what the notifications work
 
 
 @alerts.command(name="list")
-def list_alerts(*, ended: int = 0, dsn: Dsn = "", output: Output = "table") -> int:
+def list_alerts(*, ended: Count = 0, dsn: Dsn = "", output: Output = "table") -> int:
     """List what goes on, whom it was told and who looks after it; and what is silenced.
 
     Exit code 0: listed, also when nothing is the matter. 2: the database does not answer.
@@ -94,16 +94,7 @@ def show(alert: str, /, *, dsn: Dsn = "", output: Output = "table") -> int:
 
 
 @alerts.command
-def ack(
-    alert: str,
-    /,
-    *,
-    key: KeyFile = None,
-    reason: Reason = None,
-    seconds: Seconds = 5.0,
-    dsn: Dsn = "",
-    output: Output = "table",
-) -> int:
+def ack(alert: str, /, *, how: How = PLAIN, dsn: Dsn = "") -> int:
     """Acknowledge an alert: somebody looks after it, so pagers stop ringing for it.
 
     It ends nothing and lifts nothing. If it gets worse, pagers ring again. Exit code 0: stored.
@@ -118,25 +109,17 @@ def ack(
     """
 
     async def work() -> int:
-        desk = ordering.begin(key)
-        episode = _going_on(await _looked_up(dsn, alert), alert)
-        event = orders_of_people.acknowledge(desk.person.name, episode, reason or "")
-        return await _order(desk, event, seconds, output, f"{episode} is acknowledged")
+        desk = ordering.begin(how.key)
+        found = await _looked_up(dsn, alert)
+        episode, at_ns = _going_on(found, alert), await ordering.bus_ns(desk)
+        event = orders_of_people.acknowledge(desk.person.name, episode, how.reason or "", at_ns)
+        return await _order(desk, event, how, _words(found, episode, "is acknowledged"))
 
     return run(work())
 
 
 @alerts.command
-def close(
-    alert: str,
-    /,
-    *,
-    key: KeyFile = None,
-    reason: Reason = None,
-    seconds: Seconds = 5.0,
-    dsn: Dsn = "",
-    output: Output = "table",
-) -> int:
+def close(alert: str, /, *, how: How = PLAIN, dsn: Dsn = "") -> int:
     """End an alert that nobody clears, for instance of a check that is gone; needs a reason.
 
     It leaves the list and nothing else changes; if it is found again, it is told again. A halt
@@ -152,14 +135,15 @@ def close(
     """
 
     async def work() -> int:
-        desk = ordering.begin(key)
+        desk = ordering.begin(how.key)
         found = await _looked_up(dsn, alert)
         episode = _going_on(found, alert)
         _require_finding(found)
-        why = asking.reason_of(reason, needed=True)
-        event = orders_of_people.close_alert(desk.person.name, episode, why)
-        words = f"{episode} is closed; if it is found again, it is told again"
-        return await _order(desk, event, seconds, output, words)
+        why = asking.reason_of(how.reason, needed=True)
+        at_ns = await ordering.bus_ns(desk)
+        event = orders_of_people.close_alert(desk.person.name, episode, why, at_ns)
+        words = _words(found, episode, "is closed; if it is found again, it is told again")
+        return await _order(desk, event, how, words)
 
     return run(work())
 
@@ -177,10 +161,7 @@ def silence(
     replace: Annotated[
         str, Parameter(help="Id of a silence that this one replaces.", show_default=False)
     ] = "",
-    key: KeyFile = None,
-    reason: Reason = None,
-    seconds: Seconds = 5.0,
-    output: Output = "table",
+    how: How = PLAIN,
 ) -> int:
     """Tell nobody of findings until a time; needs a reason. A halt is always told.
 
@@ -193,8 +174,8 @@ def silence(
     """
 
     async def work() -> int:
-        desk = ordering.begin(key)
-        at_ns = now_ns()
+        desk = ordering.begin(how.key)
+        at_ns = await ordering.bus_ns(desk)
         begins_ns = _time(begins, at_ns, "--from") if begins else at_ns
         until_ns = _time(until, begins_ns if begins else at_ns, "--until")
         if until_ns < begins_ns or until_ns - begins_ns > LONGEST_SECONDS * NANOSECONDS:
@@ -209,14 +190,15 @@ def silence(
             desk.person.name,
             scope,
             rfc3339(until_ns),
-            asking.reason_of(reason, needed=True),
+            asking.reason_of(how.reason, needed=True),
+            at_ns,
             starts_at=rfc3339(begins_ns) if begins else None,
             check=check or None,
             silence_id=replace,
         )
         what = ", ".join(filter(None, (check, fund, strategy))) or "every finding"
         words = f"{what}: silenced until {rfc3339(until_ns)[:19]}Z; halts are told all the same"
-        return await _order(desk, event, seconds, output, words)
+        return await _order(desk, event, how, words)
 
     return run(work())
 
@@ -228,8 +210,13 @@ async def _looked_up(dsn: str, alert: str) -> Alert | None:
     except Rejected:
         raise
     except OperationsError as error:
-        complain("!", f"the id cannot be looked up, it is taken as it is: {error}", "yellow")
+        complain("!", f"the id cannot be looked up, give it whole: {error}", "yellow")
         return None
+
+
+def _words(found: Alert | None, episode: str, what: str) -> str:
+    """Say what an order did; an id that was not looked up may be none."""
+    return f"{episode} {what}" if found else f"ordered: {episode} {what}, if that is a whole id"
 
 
 def _going_on(found: Alert | None, alert: str) -> str:
@@ -277,9 +264,7 @@ async def _require_known(desk: ordering.Desk, check: str, fund: str, strategy: s
             )
 
 
-async def _order(
-    desk: ordering.Desk, event: Event, seconds: float, output: Output, words: str
-) -> int:
+async def _order(desk: ordering.Desk, event: Event, how: How, words: str) -> int:
     """Sign an order, ask the roster whether it will count, store it, say so."""
     payload = encode(event)
     headers = f"{message.HEADER}: {desk.person.signer(event.subject, payload)}"
@@ -289,18 +274,18 @@ async def _order(
     except Denied as error:
         complain("✗", f"refused, nothing was done: {error}", "red")
         return REFUSED
-    sequence = await orders_of_people.store(desk.person, event, seconds)
-    if output == "table":
+    sequence = await orders_of_people.store(desk.person, event, how.seconds)
+    if how.output == "table":
         headline("✓", words, "green")
     else:
-        write_json({"event_id": event.event_id, "sequence": sequence, "words": words}, output)
+        write_json({"event_id": event.event_id, "sequence": sequence, "words": words}, how.output)
     return PROVEN
 
 
 def _time(text: str, from_ns: int, option: str) -> int:
     """Read a time, or how long from a moment on, in ns since 1970."""
     number, unit = text[:-1], text[-1:]
-    if number.isdigit() and unit in UNITS:
+    if number.isascii() and number.isdigit() and unit in UNITS:
         return from_ns + int(number) * UNITS[unit] * NANOSECONDS
     try:
         return parse_rfc3339(text)

@@ -5,18 +5,18 @@ settings worker is dead. Only `set` and `unset` need that worker: it makes a cha
 """
 
 import asyncio
+from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from operations.adapters import orders_of_people, settings_view
 from operations.adapters.settings_desk import SettingsDesk
 from operations.adapters.settings_view import SettingsView
 from operations.cli import asking, bus, config_shown, fleet, ordering, outcomes
-from operations.cli.asking import Confirm, Reason
-from operations.cli.ordering import KeyFile, Seconds
+from operations.cli.asking import Confirm
+from operations.cli.ordering import How
 from operations.cli.outcomes import Told
 from operations.cli.output import CANNOT, PROVEN, Output, complain, facts, run, write_json
 from operations.cli.tables import write_table
@@ -35,6 +35,18 @@ LOOK_SECONDS = 0.2
 config = App(name="config", help="Limits and modes of checks, for the firm and for each fund.")
 Fund = Annotated[str, Parameter(help="Only for this fund; else for the firm.", show_default=False)]
 Check = Annotated[str, Parameter(help="Only this check.", show_default=False)]
+MostChanges = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Confirmed(How):
+    """How a change is ordered, and the word that confirms it."""
+
+    confirm: Confirm = ""
+
+
+UNCONFIRMED = Confirmed()
 
 
 @config.command
@@ -109,7 +121,7 @@ def explain(setting: str, /, *, fund: Fund = "", output: Output = "table") -> in
 
 @config.command
 def history(
-    *, fund: Fund = "", check: Check = "", limit: int = 50, output: Output = "table"
+    *, fund: Fund = "", check: Check = "", limit: MostChanges = 50, output: Output = "table"
 ) -> int:
     """Show every change of a setting, the newest last: what, for whom, by whom and why.
 
@@ -148,18 +160,7 @@ def history(
 
 
 @config.command(name="set")
-def set_value(
-    setting: str,
-    value: str,
-    /,
-    *,
-    fund: Fund = "",
-    key: KeyFile = None,
-    confirm: Confirm = "",
-    reason: Reason = None,
-    seconds: Seconds = 5.0,
-    output: Output = "table",
-) -> int:
+def set_value(setting: str, value: str, /, *, fund: Fund = "", how: Confirmed = UNCONFIRMED) -> int:
     """Set a limit or the mode of a check; shows what gets looser, asks for the word SET.
 
     It holds as soon as its event is in the stream. Looser, off or observe needs a risk manager;
@@ -177,21 +178,11 @@ def set_value(
     value
         The new value; lists as JSON.
     """
-    return _change(setting, value, fund, _How(key, confirm, reason, seconds, output))
+    return _change(setting, value, fund, how)
 
 
 @config.command
-def unset(
-    setting: str,
-    /,
-    *,
-    fund: Fund = "",
-    key: KeyFile = None,
-    confirm: Confirm = "",
-    reason: Reason = None,
-    seconds: Seconds = 5.0,
-    output: Output = "table",
-) -> int:
+def unset(setting: str, /, *, fund: Fund = "", how: Confirmed = UNCONFIRMED) -> int:
     """Take away what was set for a fund or the firm, so that the layer below it holds.
 
     Exit codes as those of `mts config set`.
@@ -203,7 +194,7 @@ def unset(
     setting
         CHECK.FIELD, as vpin.high, or CHECK.mode.
     """
-    return _change(setting, None, fund, _How(key, confirm, reason, seconds, output))
+    return _change(setting, None, fund, how)
 
 
 async def _read() -> SettingsDesk:
@@ -218,17 +209,7 @@ def _known_fund(desk: SettingsDesk, fund: str) -> None:
         raise Rejected(f"no fund {fund!r} is registered and nothing is set{nearest(fund, known)}")
 
 
-class _How(NamedTuple):
-    """Who orders, how it is confirmed, and how one wants to hear of it."""
-
-    key: Path | None
-    confirm: str
-    reason: str | None
-    seconds: float
-    output: Output
-
-
-def _change(setting: str, value: str | None, fund: str, how: _How) -> int:
+def _change(setting: str, value: str | None, fund: str, how: Confirmed) -> int:
     async def work() -> int:
         desk = ordering.begin(how.key)
         async with settings_view.opened(desk.settings, desk.nats) as view:
@@ -242,7 +223,8 @@ def _change(setting: str, value: str | None, fund: str, how: _How) -> int:
             if not asking.confirmed(WORD, how.confirm, "change this"):
                 return CANNOT
             reason = asking.reason_of(how.reason, needed=True)
-            event = orders_of_people.configure(desk.person.name, plan.change, reason)
+            at_ns = await ordering.bus_ns(desk)
+            event = orders_of_people.configure(desk.person.name, plan.change, reason, at_ns)
             sequence = await orders_of_people.store(desk.person, event, how.seconds)
             outcome = await _outcome(view, _asked(event, sequence), plan, how.seconds)
             told = Told(

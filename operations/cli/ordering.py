@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -10,10 +11,12 @@ from cyclopts import Parameter
 
 from operations.adapters import halt_line, halt_view, orders_of_people, wire
 from operations.adapters.halt_line import HALTS, REFUSALS, HaltLine, Sent
+from operations.adapters.oms_link import BusClock, stream_state
 from operations.adapters.orders_of_people import Person
 from operations.cli import bus, fleet
+from operations.cli.asking import Reason
 from operations.cli.outcomes import Told
-from operations.cli.output import complain
+from operations.cli.output import Output, complain
 from operations.config import Nats, Settings
 from operations.errors import Denied, OperationsError, Retryable
 from operations.events.base import Event, EventT, encode
@@ -34,6 +37,20 @@ KeyFile = Annotated[
     ),
 ]
 Seconds = Annotated[float, Parameter(help="How long to wait for the answers.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """Who orders and why, how long the answer may take, and how one wants to hear of it."""
+
+    key: KeyFile = None
+    reason: Reason = None
+    seconds: Seconds = 5.0
+    output: Output = "table"
+
+
+PLAIN = How()
 
 
 class Desk(NamedTuple):
@@ -59,6 +76,14 @@ def begin(key: Path | None) -> Desk:
     settings = fleet.load()
     nats = bus.nats(settings, "operator")
     return Desk(settings, nats, orders_of_people.person(settings, nats, key))
+
+
+async def bus_ns(desk: Desk) -> int:
+    """Return the time of the bus: what a slow clock signs would be void. Raises Retryable."""
+    clock = BusClock()
+    async with wire.connection(desk.nats, "clock") as client:
+        await stream_state(client, desk.nats.stream, clock)
+    return clock.now_ns()
 
 
 def command_of(event: Event) -> Command:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 from rich.cells import set_cell_size
 from rich.console import Console
 from rich.progress import (
@@ -41,6 +41,7 @@ Output = Annotated[
 ]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Text = Annotated[str, Parameter(show_default=False)]
+Count = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 PROVEN, TAMPERED, CANNOT, STALE, INTERRUPTED = 0, 1, 2, 3, 130
 WIDTH_WITHOUT_TERMINAL = 200
 QUIET_SECONDS = 0.7  # work that is done sooner shows no bar

@@ -130,8 +130,13 @@ def _explained(view: View, episode: Episode) -> Reason | None:
 
 
 def _awaits_halt(view: View, episode: Episode) -> Reason | None:
-    waits = episode.asks_halt and view.now_ns < episode.raised_ns + view.rules.halt_wait_ns
+    waits = episode.asks_halt and not _is_over(episode.raised_ns, view.rules.halt_wait_ns, view)
     return "awaits_halt" if waits and episode.open else None
+
+
+def _is_over(since_ns: int, wait_ns: int, view: View) -> bool:
+    """Whether so long has passed; a clock that was set back makes it at most twice that."""
+    return abs(view.now_ns - since_ns) >= wait_ns
 
 
 Stage = Callable[[View, Episode], Reason | None]
@@ -213,9 +218,10 @@ def _followed(view: View, thread: Thread, *, waits: bool) -> Iterator[Decision]:
         else:
             yield Decision(None, "ends_unwanted", closed, here)
         return
-    worst = max(going_on, key=lambda each: RANK[each.severity])
-    if any(stage(view, worst) for stage in HUSHES):
+    loud = [each for each in going_on if not any(stage(view, each) for stage in HUSHES)]
+    if not loud:
         return
+    worst = max(loud, key=lambda each: RANK[each.severity])
     explained = _explained_by(view, here)
     if RANK[worst.severity] > RANK[thread.severity]:
         risen = replace(
@@ -232,8 +238,8 @@ def _followed(view: View, thread: Thread, *, waits: bool) -> Iterator[Decision]:
     elif (
         view.channel.pages
         and not waits
-        and any(_is_unattended(each) for each in going_on)
-        and view.now_ns >= thread.paged_ns + view.rules.repage_ns
+        and any(_is_unattended(each) for each in loud)
+        and _is_over(thread.paged_ns, view.rules.repage_ns, view)
     ):
         again = replace(thread, paged_ns=view.now_ns, pages=thread.pages + 1)
         yield Decision("page_again", "unacknowledged", again, here, explained)
@@ -303,8 +309,8 @@ def _urgency(rules: Rules) -> Callable[[Episode], tuple[bool, bool, int, int]]:
 
 def _divided(view: View, ready: list[Episode], told: Told) -> tuple[list[Episode], list[Episode]]:
     """Return what is told alone, and what is too much for that; a single one is no digest."""
-    since = view.now_ns - view.rules.burst_ns
-    lately = [at for at in told.alone_ns.get(view.channel.name, ()) if at > since]
+    alone = told.alone_ns.get(view.channel.name, ())
+    lately = [at for at in alone if not _is_over(at, view.rules.burst_ns, view)]
     room = max(0, view.rules.burst - len(lately))
     return ready[:room], ready[room:]
 
@@ -316,7 +322,7 @@ def _urgent(view: View, rest: list[Episode], told: Told) -> tuple[list[Episode],
     long as it has not taken what came before, another message would not come sooner.
     """
     name = view.channel.name
-    if view.now_ns >= told.digest_ns.get(name, 0) + view.rules.digest_ns:
+    if _is_over(told.digest_ns.get(name, 0), view.rules.digest_ns, view):
         return rest, []
     behind = any(told.threads[key].channel == name for key in told.unsent & told.threads.keys())
     now = [each for each in rest if each.severity == "critical" and not behind]
@@ -328,6 +334,7 @@ def _alone(view: View, episode: Episode) -> Decision:
     thread = Thread(
         key=derived_id(episode.name, "thread", view.channel.name, 0),
         channel=view.channel.name,
+        title=episode.title,
         episodes=(episode.name,),
         severity=episode.severity,
         paged_ns=view.now_ns,

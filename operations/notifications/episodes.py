@@ -19,11 +19,13 @@ from operations.events.commands import (
 from operations.events.findings import FindingCleared, FindingRaised, FindingUpdated
 from operations.events.halts import HaltAcknowledged, HaltLifted, HaltRequested
 from operations.events.registry import CalendarPublished, FundRegistered, StrategyRegistered
-from operations.notifications.episode import FINDING, RANK, Episode, found, halted
+from operations.notifications.episode import FINDING, HALT, RANK, Episode, found, halted
 from operations.notifications.silences import Silence, silence_of
 from operations.sessions import Sessions
 
 REMEMBERED = 4096  # events of findings that a halt may name as its cause
+WORKER = "notifications"
+LOST = "the stream was made anew without it; what still goes on is told again"
 
 
 class Stored(NamedTuple):
@@ -44,6 +46,7 @@ class Episodes:
         self.silences: dict[str, Silence] = {}
         self.sessions = Sessions()
         self.sequence = 0
+        self._expected: dict[str, Episode] = {}  # what went on before, by its name
         self._episode_of: dict[str, str] = {}  # by the event that raised or updated it
         self._fund_of: dict[str, str] = {}
         self._calendar_of: dict[str, str | None] = {}
@@ -74,6 +77,34 @@ class Episodes:
             case _:
                 self._learn(event)
 
+    def expect(self, before: Iterable[Episode], first_sequence: int) -> None:
+        """Learn what went on when it was last written down, before anything is folded.
+
+        What is older than the stream, which begins at `first_sequence`, goes on.
+        """
+        for each in before:
+            if each.raised_sequence < first_sequence:
+                self.by_id[each.id] = each
+            else:
+                self._expected[each.name] = each
+
+    def end_lost(self, at_ns: int) -> None:
+        """Say, once all is folded, what becomes of what the stream should hold and does not.
+
+        It is another stream then. A halt goes on until it is lifted; the rest ends.
+        """
+        for old in self._expected.values():
+            gone = replace(old, cleared_ns=at_ns, closed_by=WORKER, closed_because=LOST)
+            new = self.by_id.get(old.id, old if old.kind == HALT else gone)
+            self.by_id[old.id] = replace(
+                new,
+                raised_ns=old.raised_ns,
+                raised_sequence=old.raised_sequence,
+                acknowledged=new.acknowledged or old.acknowledged,
+                acknowledged_by=new.acknowledged_by or old.acknowledged_by,
+            )
+        self._expected.clear()
+
     def raise_own(self, episode: Episode) -> None:
         """Take what the worker found itself: that it cannot hear the stream."""
         self.by_id[episode.id] = episode
@@ -92,11 +123,16 @@ class Episodes:
 
     def is_closed(self, episode: Episode, at_ns: int) -> bool:
         """Whether the market of an episode's fund is known to be closed."""
-        fund_id = episode.fund_id or self._fund_of.get(episode.strategy_id, "")
-        return self.sessions.is_closed(self._calendar_of.get(fund_id), at_ns)
+        return self.sessions.is_closed(self._calendar_of.get(self._fund(episode)), at_ns)
+
+    def _fund(self, episode: Episode) -> str:
+        """Return the fund that an episode concerns; who names a strategy may leave it out."""
+        return episode.fund_id or self._fund_of.get(episode.strategy_id, "")
 
     def _find(self, event: FindingRaised | FindingUpdated, sequence: int, at_ns: int) -> None:
         new = found(event, sequence, at_ns)
+        new = replace(new, fund_id=self._fund(new))
+        self._expected.pop(new.name, None)
         known = self.by_id.get(new.id)
         if known is not None and known.open:
             new = replace(
@@ -115,7 +151,9 @@ class Episodes:
     def _halt(self, event: HaltRequested, sequence: int, at_ns: int, runbook: str) -> None:
         if event.data.halt_id not in self.by_id:  # asked again, it changes nothing
             because = self._episode_of.get(event.causation_id or "", "")
-            self.by_id[event.data.halt_id] = halted(event, sequence, at_ns, runbook, because)
+            new = halted(event, sequence, at_ns, runbook, because)
+            self._expected.pop(new.name, None)
+            self.by_id[new.id] = replace(new, fund_id=self._fund(new))
 
     def _answer(self, event: HaltAcknowledged) -> None:
         known = self.by_id.get(event.data.halt_id)

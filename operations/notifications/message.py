@@ -9,6 +9,7 @@ from operations.notifications.episode import HALT, Episode
 
 LISTED = 200  # episodes that a message names; the others are counted
 TITLE_LENGTH = 300
+VALUE_LENGTH = 2000  # of one line; services refuse what is too long, and then nobody is told
 HEADS: dict[Action, str] = {
     "raise": "",
     "update": "worse: ",
@@ -53,7 +54,7 @@ def message_of(decision: Decision, action: Action, runbooks: str, now_ns: int) -
     elif shown:
         headline, lines = _headline(shown[0]), _lines(shown[0], runbooks)
     else:
-        headline, lines = thread.key, []
+        headline, lines = _one_line(thread.title, TITLE_LENGTH), []
     if decision.explained:
         lines.append(f"held because of this, {len(decision.explained)}:")
         lines += _list(decision.explained)
@@ -77,7 +78,7 @@ def _headline(episode: Episode) -> str:
         marks.append(episode.environment.upper())
     if episode.mode == "observe":
         marks.append("OBSERVING")
-    return "".join(f"{mark} " for mark in marks) + _one_line(episode.title)
+    return "".join(f"{mark} " for mark in marks) + _one_line(episode.title, TITLE_LENGTH)
 
 
 def _lines(episode: Episode, runbooks: str) -> list[str]:
@@ -99,7 +100,7 @@ def _lines(episode: Episode, runbooks: str) -> list[str]:
         ("runbook", f"{runbooks.rstrip('/')}/{page_of(episode.check)}.md"),
         ("alert", f"{episode.id}  (mts alerts show {episode.id})"),
     ]
-    return [f"{name}: {_one_line(value)}" for name, value in named if value]
+    return [f"{name}: {_one_line(value, VALUE_LENGTH)}" for name, value in named if value]
 
 
 def page_of(check: str) -> str:
@@ -127,6 +128,7 @@ def _line(episode: Episode) -> str:
     return f"- [{episode.severity}] {over}{_headline(episode)} ({episode.id})"
 
 
-def _one_line(text: str) -> str:
-    """Return a text of anybody without anything that would break the line that it stands in."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+def _one_line(text: str, longest: int) -> str:
+    """Return a text of anybody, cut, without anything that would break the line it stands in."""
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return line if len(line) <= longest else f"{line[:longest]} ... (shortened)"

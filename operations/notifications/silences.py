@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from operations.clock import NANOSECONDS, parse_rfc3339
+from operations.clock import NANOSECONDS, near_ns
 from operations.errors import Rejected
 from operations.events.commands import SilenceCommanded
 from operations.notifications.episode import HALT, Episode
@@ -51,8 +51,8 @@ def silence_of(event: SilenceCommanded, signer: str) -> Silence:
         id=order.silence_id,
         by=signer,
         reason=order.reason,
-        from_ns=parse_rfc3339(order.starts_at or order.issued_at),
-        until_ns=parse_rfc3339(order.until),
+        from_ns=near_ns(order.starts_at or order.issued_at),
+        until_ns=near_ns(order.until),
         check=order.check or "",
         fund_id=event.fund_id or "",
         strategy_id=event.strategy_id or "",

@@ -12,11 +12,15 @@ ALONE = ("first_message", "over_before_told")  # reasons of messages that count 
 
 
 class Thread(Struct, frozen=True, kw_only=True):
-    """What a channel was told. `episodes` are names of beginnings, `paged_ns` when it last rang."""
+    """What a channel was told. `episodes` are names of beginnings, `paged_ns` when it last rang.
+
+    `title` is that of the one episode that it is about, for when nobody knows that one any more.
+    """
 
     key: str
     channel: str
     episodes: tuple[str, ...]
+    title: str = ""
     severity: str
     pages: int = 1
     paged_ns: int = 0

@@ -8,7 +8,8 @@ import pytest
 
 from operations.adapters.tasks import end_tasks
 from operations.config import Settings
-from workers.runtime import Runtime, first_of
+from operations.errors import Retryable
+from workers.runtime import Runtime, all_of, first_of
 
 pytestmark = [pytest.mark.unit, pytest.mark.timeout(100)]
 ROOT = Path(__file__).parents[2]
@@ -37,14 +38,29 @@ async def test_a_task_that_passes_over_a_cancel_is_cancelled_again():
     assert (task.cancelled(), deaf.cancels) == (True, 2)
 
 
-async def test_a_worker_ends_though_one_of_its_works_passes_over_a_cancel():
+@pytest.mark.parametrize("together", [first_of, all_of])
+async def test_a_worker_ends_though_one_of_its_works_passes_over_a_cancel(together):
     deaf = Deaf()
 
-    async def ends() -> None:
+    async def fails() -> None:
         await asyncio.sleep(0)
+        raise Retryable("the database is gone")
 
-    await first_of(deaf.work(), ends())
+    with pytest.raises(Retryable, match="is gone"):
+        await together(deaf.work(), fails())
     assert deaf.cancels == 2
+
+
+async def test_works_that_end_do_not_end_the_others():
+    ended = []
+
+    async def ends(after: int) -> None:
+        for _ in range(after):
+            await asyncio.sleep(0)
+        ended.append(after)
+
+    await all_of(ends(0), ends(3))
+    assert ended == [0, 3]
 
 
 async def test_a_pause_that_is_cancelled_in_the_moment_in_which_it_ends_is_cancelled(tmp_path):

@@ -46,6 +46,8 @@ async def test_nothing_is_the_matter_and_nothing_is_silenced(site):
     assert await listed(site) == {
         "alerts": [], "silences": [], "waiting": 0, "failed": 0, "unsent": [],
     }  # fmt: skip
+    wrong = await run(site, "list", "--ended", "-1")
+    assert (wrong.code, "Must be >= 0" in wrong.err) == (2, True)
 
 
 async def test_what_goes_on_is_listed_with_who_was_told_and_shown_with_why(site):
@@ -126,10 +128,12 @@ async def test_a_silence_needs_a_reason_and_an_end_and_stands_in_the_list(site):
         ["--until", "2h"],
         ["--until", "tomorrow", "--reason", "x"],
         ["--until", "31d", "--reason", "x"],
+        ["--until", "\N{SUPERSCRIPT TWO}h", "--reason", "x"],
         ["--until", "2020-01-01T00:00:00Z", "--reason", "x"],
     ):
         said = await run(site, "silence", *wrong)
         assert (said.code, said.out) == (2, ""), wrong
+        assert "Traceback" not in said.err
     async with site.working():
         words = ("silence", "--until", "2h", "--check", "vpin", "--reason", "known")
         said = await run(site, *words, "--output", "json")
@@ -261,5 +265,6 @@ async def test_without_a_database_an_alert_is_acknowledged_by_its_whole_id(site)
     command.settings["MTS_POSTGRES_DSN"] = "postgres://nobody@127.0.0.1:1/mts"
     said = await asyncio.to_thread(command, "alerts", "ack", "episode-1")
     assert said.code == 0, said.err
-    assert "cannot be looked up" in said.err
+    assert "cannot be looked up, give it whole" in said.err
+    assert said.out == "✓ ordered: episode-1 is acknowledged, if that is a whole id\n"
     assert (await asyncio.to_thread(command, "alerts", "list")).code == 2

@@ -47,6 +47,12 @@ async def row(house, name, *arguments):
     return next(each for each in said["settings"] if each["setting"] == name)
 
 
+@pytest.mark.parametrize("limit", ["0", "-3"])
+async def test_a_history_of_none_or_fewer_changes_is_a_mistake(house, limit):
+    said = await run(house, "history", "--limit", limit)
+    assert (said.code, "Must be >= 1" in said.err) == (2, True)
+
+
 async def test_a_change_is_shown_explained_and_remembered_also_when_nobody_works(house):
     async with house.working():
         code, said, err = await set_it(house, LIMIT, "2", "--fund", "alpha")

@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 from alert_cases import (
     MINUTE,
+    PHONE,
     SECOND,
     START_NS,
     Office,
@@ -16,6 +17,7 @@ from alert_cases import (
     first,
     halt,
     lifted,
+    registered,
     silence,
     updated,
     with_rules,
@@ -94,6 +96,16 @@ def test_pagers_ring_again_until_somebody_acknowledges():
     assert office.pass_(60 * MINUTE) == []
 
 
+@pytest.mark.parametrize("minutes", [15, -15, -600])
+def test_a_clock_that_is_set_back_keeps_no_pager_quiet(minutes):
+    office = Office(with_rules(channels=(PHONE,)))
+    office.hear(finding())
+    assert office.pass_(-14 * MINUTE) == []
+    office.now_ns = START_NS
+    assert office.pass_(minutes * MINUTE) == [("telegram", "page_again", "unacknowledged")]
+    assert office.pass_(14 * MINUTE) == []
+
+
 def test_nobody_is_paged_again_while_the_last_page_is_not_sent():
     office = Office()
     office.hear(finding())
@@ -163,6 +175,15 @@ def test_a_silence_never_silences_a_halt(narrow):
     office.hear(silence(7200, **narrow))
     assert len(office.hear(halt())) == 4
     assert ("pagerduty", "page_again", "unacknowledged") in office.pass_(15 * MINUTE)
+
+
+@pytest.mark.parametrize("silenced", ["nats", "vpin"])
+def test_a_silence_of_what_stands_beside_a_halt_in_a_digest_never_silences_the_halt(silenced):
+    office = Office(with_rules(channels=(PHONE,), burst=0))
+    office.hear(finding(check=silenced), halt())
+    assert [each.reason for each in office.sent] == ["digest"]
+    office.hear(silence(7200, check=silenced))
+    assert office.pass_(15 * MINUTE) == [("telegram", "page_again", "unacknowledged")]
 
 
 @pytest.mark.parametrize(
@@ -275,6 +296,16 @@ def test_routes_decide_by_fund_and_severity_and_the_first_that_fits():
     assert office.hear(finding(episode="e-3")) == [first("slack")]
     assert office.why("e-3", "email") == "not_routed"
     assert len(office.hear(finding(episode="e-4", fund_id="beta"))) == 4
+
+
+def test_who_names_only_a_strategy_is_routed_and_silenced_with_its_fund():
+    office = Office(with_rules(routes=routes_of("alpha=email, firm=slack", CHANNELS)))
+    office.hear(*registered())
+    assert office.hear(finding(strategy_id="momentum")) == [first("email")]
+    assert office.hear(halt(fund_id=None, strategy_id="momentum")) == [first("email")]
+    assert office.hear(finding(episode="e-2", strategy_id="unknown")) == [first("slack")]
+    office.hear(silence(600, fund_id="alpha"))
+    assert office.hear(finding(episode="e-3", strategy_id="momentum")) == []
 
 
 def test_what_was_over_before_it_could_be_told_rings_no_pager_and_is_told_once():

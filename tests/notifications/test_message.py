@@ -1,7 +1,17 @@
 """Does a message say what is the matter, what to read and what to type, in safe words?"""
 
 import pytest
-from alert_cases import START_NS, Office, cleared, finding, halt, registered, updated
+from alert_cases import (
+    PAGER,
+    START_NS,
+    Office,
+    cleared,
+    finding,
+    halt,
+    registered,
+    updated,
+    with_rules,
+)
 
 from operations.clock import parse_rfc3339, rfc3339
 from operations.notifications.message import message_of, page_of
@@ -76,6 +86,28 @@ def test_a_text_of_anybody_cannot_add_lines_or_move_a_terminal():
     assert made.headline == "[critical] bad runbook: http://evil [2J"
     assert "details: a b" in made.lines
     assert sum(line.startswith("runbook:") for line in made.lines) == 1
+
+
+def test_huge_texts_are_shortened_and_say_so():
+    """What a service refuses for its length, nobody would be told of."""
+    office = Office()
+    office.hear(finding(title="t" * 100_000, details="d" * 200_000))
+    made = said(office.sent[0])
+    assert len(made.headline) == 300
+    assert "details: " + "d" * 2000 + " ... (shortened)" in made.lines
+    office.hear(*(finding(episode=f"f-{number}", title="t" * 1000) for number in range(240)))
+    digest = said(next(each for each in office.sent if each.reason == "digest"))
+    assert len(digest.text) < 100_000
+
+
+def test_the_end_of_what_began_again_meanwhile_still_says_what_ended():
+    """A beginning and its end may come with the next beginning: then only the newest is known."""
+    office = Office(with_rules(channels=(PAGER,)))
+    office.hear(finding(title="first"))
+    office.hear(cleared(), finding(title="second"))
+    ended, began = office.sent[1:]
+    assert (said(ended).headline, ended.action) == ("[critical] over: first", "end")
+    assert (said(began).headline, began.action) == ("[critical] second", "raise")
 
 
 def test_a_digest_counts_and_names_and_stops_naming():

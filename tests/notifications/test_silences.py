@@ -1,10 +1,12 @@
 """Do silences and windows hold exactly as long as they say?"""
 
 import pytest
+from alert_cases import silence
+from msgspec.structs import replace
 
-from operations.clock import parse_rfc3339
+from operations.clock import MOST_NS, parse_rfc3339
 from operations.errors import Rejected
-from operations.notifications.silences import windows_of
+from operations.notifications.silences import silence_of, windows_of
 
 pytestmark = pytest.mark.unit
 
@@ -40,3 +42,11 @@ def test_what_is_no_window_is_refused_with_an_example(text):
 
 def test_no_text_is_no_window():
     assert windows_of("") == ()
+
+
+def test_a_silence_until_the_end_of_time_fits_into_the_database():
+    """One that did not fit once kept the worker from writing anything down, so nobody was told."""
+    order = silence()
+    endless = replace(order, data=replace(order.data, until="9999-12-31T23:59:59Z"))
+    assert silence_of(endless, "ann").until_ns == MOST_NS
+    assert silence_of(order, "ann").until_ns == parse_rfc3339(order.data.until)

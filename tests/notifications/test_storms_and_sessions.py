@@ -73,6 +73,17 @@ def test_what_is_critical_waits_for_a_channel_that_takes_nothing_no_longer_than_
     assert office.pass_(MINUTE) == [("slack", "raise", "digest")]
 
 
+@pytest.mark.parametrize("back", [MINUTE, 60 * MINUTE])
+def test_a_clock_that_is_set_back_holds_no_digest_back_for_longer_than_its_distance(back):
+    office = Office(with_rules(channels=(CHAT,)))
+    office.hear(*(finding(episode=f"e-{number}") for number in range(20)))
+    office.hear(finding(episode="f-1", severity="warning"))
+    assert office.why("f-1", "slack") == "too_many"
+    assert office.pass_(-back) == [
+        ("slack", "raise", "digest" if back == MINUTE else "first_message")
+    ]
+
+
 def test_halts_are_told_alone_before_findings_in_a_storm():
     office = Office(with_rules(channels=(PAGER,)))
     office.hear(*(finding(episode=f"e-{number}") for number in range(30)), halt())

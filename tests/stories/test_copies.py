@@ -7,9 +7,10 @@ from functools import partial
 
 import pytest
 from pipeline import Site, fill, messages_in, orders, read_log, stream_state, tree_root
+from remade import admin, made_anew
 from support import Database, NatsHandle, eventually
 
-from operations.adapters import consumers, provision
+from operations.adapters import provision
 from operations.adapters.signer_memory import MemoryFile
 from operations.audit import checkpoint
 from workers.runtime import Runtime
@@ -22,31 +23,9 @@ def site(nats_server, database, tmp_path):
     return Site(nats_server, database, tmp_path)
 
 
-async def admin(nats: NatsHandle, subject: str, body: bytes = b"") -> dict:
-    client = await nats.connect()
-    try:
-        answer = await client.request(f"$JS.API.{subject}", body, timeout=30)
-    finally:
-        await client.close()
-    return json.loads(answer.data)
-
-
 async def make_stream_that_forgets(nats: NatsHandle):
     """Replace the stream by one from which an administrator can delete messages."""
-    config = (await admin(nats, "STREAM.INFO.MTS"))["config"] | {"deny_delete": False}
-    assert (await admin(nats, "STREAM.DELETE.MTS"))["success"]
-    answer = await admin(nats, "STREAM.CREATE.MTS", json.dumps(config).encode())
-    assert "error" not in answer
-    await make_consumers(nats)
-
-
-async def make_consumers(nats: NatsHandle):
-    client = await nats.connect()
-    try:
-        for consumer in consumers.ALL:
-            await provision._ensure_consumer(client, "MTS", consumer)
-    finally:
-        await client.close()
+    await made_anew(nats, deny_delete=False)
 
 
 async def forget(nats: NatsHandle, *sequences: int):

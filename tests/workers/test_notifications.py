@@ -6,6 +6,7 @@ import pytest
 from alert_site import SECRETS, Site, over, vpin, worse
 from halting import envelope, halt_order, times
 from receivers import Answer, mailing, receiving
+from remade import made_anew
 from support import eventually
 
 from operations.adapters.channels import catalogue
@@ -183,6 +184,44 @@ async def test_a_message_that_can_never_be_sent_is_said_on_the_other_channels(si
     assert any("slack will never take" in each and "answered 404" in each for each in subjects)
     (row,) = await site.rows("SELECT problem FROM notify.message WHERE state = 'failed'")
     assert row["problem"].endswith("answered 404")
+
+
+async def test_a_text_that_no_database_takes_is_told_all_the_same(site):
+    site.channels = ("webhook",)
+    async with site.working():
+        await site.send(vpin(title="quotes \0 of a feed", details="a\0b"))
+        await site.tells(1)
+    (told,) = (each.json for each in site.receiver.at("/hook"))
+    assert told["headline"] == "[critical] quotes \N{REPLACEMENT CHARACTER} of a feed"
+
+
+async def test_a_stream_made_anew_ends_what_it_lost_and_no_halt(site):
+    """A halt is asked for again in the new stream; nobody hears that it is over, or twice of it."""
+    site.channels = ("webhook",)
+
+    def said():
+        return {each.json["headline"].partition("] ")[2] for each in site.receiver.at("/hook")}
+
+    async with site.working() as worker, site.firm.working():
+        await site.send(vpin())
+        await site.send(halt_order("h-1"), key="operator", user="operator")
+        halted = "the firm is halted, MANUAL by operator"
+        await eventually(lambda: {"toxic flow in e-1", halted} <= said(), 30)
+        await site.quiet()
+        await made_anew(site.nats)
+        await site.send(vpin(episode="e-2", severity="warning"))
+        ended = {"toxic flow in e-2", "over: toxic flow in e-1"}
+        await eventually(lambda: ended <= said(), 60)
+        await eventually(lambda: worker.conditions.ready, 30)
+        await site.quiet()
+    told = [each.json for each in site.receiver.at("/hook")]
+    lost = next(each for each in told if each["headline"].endswith("over: toxic flow in e-1"))
+    assert any("the stream was made anew without it" in each for each in lost["lines"])
+    assert sum("the firm is halted" in each["headline"] for each in told) == 1
+    open_now = await site.rows("SELECT episode FROM notify.alert WHERE cleared_ns IS NULL")
+    open_now = {row["episode"] for row in open_now}
+    assert {"h-1", "e-2"} <= open_now
+    assert "e-1" not in open_now
 
 
 async def test_a_channel_with_a_wrong_setting_is_said_and_the_others_work(site):

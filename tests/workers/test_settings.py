@@ -173,6 +173,35 @@ async def test_one_that_was_paused_and_replaced_goes_on_and_nothing_is_said_twic
         assert held["value"] == "0.8"
 
 
+async def test_a_second_worker_stands_by_and_takes_over(house):
+    async with house.working() as first, house.waiting("standing by") as second:
+        await house.order("operator", "vpin.threshold", "0.5")
+        await house.holds(("vpin.threshold", "", "0.5", "operator", "why"))
+        words = "another process reads the stream as settings; standing by"
+        assert second.conditions.get("worker").detail == words
+        assert first.conditions.ready
+        first.stopping.set()
+        await eventually(lambda: second.conditions.ready, 30, "it takes over")
+        await house.order("operator", "vpin.threshold", "0.6")
+        await house.holds(
+            ("vpin.threshold", "", "0.5", "operator", "why"),
+            ("vpin.threshold", "", "0.6", "operator", "why"),
+        )
+
+
+async def test_two_workers_that_begin_in_the_same_moment_do_not_fight(house):
+    async with house.starting() as one, house.starting() as other:
+
+        def only_one_works():
+            said = sorted(each.conditions.get("worker").detail for each in (one, other))
+            return "changes of settings are known" in said[0] and "standing by" in said[1]
+
+        await eventually(only_one_works, 60, "one works and the other stands by")
+        await house.order("operator", "vpin.threshold", "0.5")
+        await house.holds(("vpin.threshold", "", "0.5", "operator", "why"))
+        assert only_one_works()
+
+
 def stopped(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 

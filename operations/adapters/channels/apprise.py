@@ -35,7 +35,7 @@ class AppriseSender:
         try:
             async with asyncio.timeout(self._seconds):
                 taken = await self._service.async_notify(
-                    title=title, body=body or title, notify_type=kind
+                    title=title, body=body or title, notify_type=kind, body_format="text"
                 )
         except TimeoutError as error:
             raise Undelivered(

@@ -8,6 +8,7 @@ it makes a new Message-ID for each attempt and does not say whether a refusal is
 import asyncio
 import smtplib
 import ssl
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.message import EmailMessage
@@ -51,7 +52,8 @@ class EmailSender:
     def _mail(self, outgoing: Outgoing) -> EmailMessage:
         message = outgoing.message
         mail = EmailMessage()
-        mail["Subject"] = message.headline
+        # An encoded word would be decoded, and the line breaks in it would begin other headers.
+        mail["Subject"] = message.headline.replace("=?", "= ?")
         mail["From"] = self._sender
         mail["To"] = ", ".join(self._to)
         mail["Date"] = format_datetime(datetime.fromisoformat(message.created_at[:19] + "+00:00"))
@@ -72,7 +74,7 @@ class EmailSender:
         except (smtplib.SMTPException, OSError) as error:
             raise _meaning(error) from None
         if refused:
-            raise Rejected(f"the mail server refused {', '.join(sorted(refused))}; others have it")
+            raise _refusal(refused, some_took_it=True)
 
     def _connected(self) -> smtplib.SMTP:
         host, port = self._settings.smtp_host, self._settings.smtp_port
@@ -84,9 +86,9 @@ class EmailSender:
 
 def _meaning(error: smtplib.SMTPException | OSError) -> Undelivered | Rejected:
     """Return what an error of the mail server means; its own words may hold what we sent."""
-    code = getattr(error, "smtp_code", 0)
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code = max((code for code, _ in error.recipients.values()), default=0)
+        return _refusal(error.recipients, some_took_it=False)
+    code = getattr(error, "smtp_code", 0)
     name = type(error).__name__
     if code >= 500:
         return Rejected(f"the mail server answered {code} ({name})")
@@ -94,3 +96,13 @@ def _meaning(error: smtplib.SMTPException | OSError) -> Undelivered | Rejected:
         return Undelivered(f"the mail server answered {code} ({name})")
     lost = isinstance(error, smtplib.SMTPServerDisconnected | TimeoutError)
     return Undelivered(f"the mail server cannot be reached: {name}", unknown=lost)
+
+
+def _refusal(
+    refused: Mapping[str, tuple[int, bytes]], *, some_took_it: bool
+) -> Undelivered | Rejected:
+    """Return what it means that addresses were refused: one that may be taken later is tried."""
+    lowest = min(code for code, _ in refused.values())
+    others = "; others have it" if some_took_it else ""
+    words = f"the mail server answered {lowest}: it refused {', '.join(sorted(refused))}{others}"
+    return Rejected(words) if lowest >= 500 else Undelivered(words, unknown=some_took_it)

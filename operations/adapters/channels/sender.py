@@ -56,9 +56,13 @@ def secret(value: str, file: str) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """Return a text of at most so many characters; what is missing is said."""
-    if len(text) <= longest:
+    """Return a text of at most so many characters, counted in UTF-16 as services count them.
+
+    What is missing is said.
+    """
+    encoded = text.encode("utf-16-le")
+    if len(encoded) <= 2 * longest:
         return text
-    kept = text[: longest - ROOM]
+    kept = encoded[: 2 * (longest - ROOM)].decode("utf-16-le", "ignore")
     missing = text.count("\n") - kept.count("\n")
     return f"{kept}\n... (shorter by {missing} lines: mts alerts list)"

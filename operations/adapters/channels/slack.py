@@ -11,6 +11,7 @@ from operations.adapters.channels.sender import Outgoing, cut, secret
 from operations.alert_settings import Slack
 
 LONGEST = 4000  # Slack cuts what is longer
+UNOPENED = {"unfurl_links": False, "unfurl_media": False}  # Slack fetches no address in a text
 
 
 class SlackSender:
@@ -23,7 +24,8 @@ class SlackSender:
 
     async def send(self, outgoing: Outgoing) -> None:
         """Post the message as plain text. Raises Undelivered or Rejected."""
-        body = msgspec.json.encode({"text": _escaped(cut(outgoing.text, LONGEST))})
+        text = _escaped(cut(outgoing.text, LONGEST))
+        body = msgspec.json.encode({"text": text, "mrkdwn": False, **UNOPENED})
         headers = {"Content-Type": "application/json"}
         http.judge(self._where, await http.post(self._where, body, headers, self._seconds))
 

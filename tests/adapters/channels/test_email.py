@@ -73,6 +73,42 @@ async def test_the_code_of_the_server_says_whether_to_try_again(server, answer, 
     assert "toxic" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "hidden",
+    ["=?utf-8?q?a=0D=0ABcc:_evil@example.org?=", "=?utf-8?b?YQ0KDQpmb3JnZWQ=?=", "=?x?q?y"],
+)
+async def test_no_title_begins_a_header_or_the_text_of_its_mail(server, hidden):
+    """An encoded word in a title once became line breaks in the header of the mail."""
+    hostile = replace(MESSAGE, headline=f"[critical] {hidden} of alpha")
+    await sender(server.port).send(Outgoing(hostile, repeated=False))
+    (mail,) = server.mails
+    assert mail["Subject"] == hostile.headline.replace("=?", "= ?")
+    assert mail["Bcc"] is None
+    assert mail.get_content().splitlines() == hostile.text.splitlines()
+
+
+DESK, RISK = "desk@example.org", "risk@example.org"
+
+
+@pytest.mark.parametrize(
+    ("refuses", "kind", "unknown", "words"),
+    [
+        ({DESK: "450 grey"}, Undelivered, True, f"450: it refused {DESK}; others have it"),
+        ({DESK: "550 gone"}, Rejected, None, f"550: it refused {DESK}; others have it"),
+        ({DESK: "550 gone", RISK: "450 grey"}, Undelivered, False, f"450: it refused {DESK}, "),
+        ({DESK: "550 gone", RISK: "551 gone"}, Rejected, None, f"550: it refused {DESK}, "),
+    ],
+)
+async def test_an_address_that_may_be_taken_later_is_tried_again(
+    server, refuses, kind, unknown, words
+):
+    server.refuses = refuses
+    with pytest.raises(kind, match=words) as error:
+        await sender(server.port).send(Outgoing(MESSAGE, repeated=False))
+    assert getattr(error.value, "unknown", None) == unknown
+    assert len(server.mails) == 2 - len(refuses)
+
+
 async def test_a_server_without_encryption_is_refused_where_it_is_demanded(server):
     with pytest.raises(Undelivered):
         await sender(server.port, smtp_security="starttls").send(Outgoing(MESSAGE, repeated=False))

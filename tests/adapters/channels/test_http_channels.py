@@ -49,7 +49,12 @@ EXPECTED = {
     ),
     "slack": (
         "/services/s-1",
-        {"text": TEXT.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")},
+        {
+            "text": TEXT.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"),
+            "mrkdwn": False,
+            "unfurl_links": False,
+            "unfurl_media": False,
+        },
     ),
     "pagerduty": (
         "/v2/enqueue",
@@ -161,6 +166,21 @@ async def test_a_text_that_is_too_long_is_cut_and_says_so(receiver, name):
     assert REPEATED in body
 
 
+@pytest.mark.parametrize(("name", "most"), [("telegram", 4096), ("slack", 4000), ("notion", 2000)])
+async def test_services_count_characters_in_utf_16_and_refuse_what_is_longer(receiver, name, most):
+    message = replace(MESSAGE, headline="[info] x", lines=("\N{PILE OF POO}" * (most - 200),))
+    await senders(receiver.url)[name].send(Outgoing(message, repeated=False))
+    assert longest_text(receiver.requests[0].json) <= 2 * most
+
+
+def longest_text(value):
+    """How many bytes in UTF-16 the longest text in a JSON value has."""
+    if isinstance(value, str):
+        return len(value.encode("utf-16-le"))
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return max(map(longest_text, parts), default=0)
+
+
 @pytest.mark.parametrize("name", WEB)
 @pytest.mark.parametrize("status", [500, 503, 429, 408])
 async def test_what_a_server_says_for_now_is_tried_again_when_it_wants(receiver, name, status):
@@ -237,6 +257,13 @@ async def test_apprise_hands_it_to_the_service_of_its_url(receiver):
     assert body["message"].startswith("fund: alpha")
     await sender.send(Outgoing(MESSAGE, repeated=True))
     assert receiver.requests[1].json["message"].startswith(REPEATED)
+
+
+async def test_no_text_is_markup_where_a_service_of_apprise_shows_html(receiver):
+    url = f"json://127.0.0.1:{receiver.port}/any?format=html"
+    message = replace(MESSAGE, lines=('details: <a href="https://evil.example">look</a>',))
+    await AppriseSender(Apprise(url=url), SECONDS).send(Outgoing(message, repeated=False))
+    assert "<a" not in receiver.requests[0].json["message"]
 
 
 @pytest.mark.parametrize(
