@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from operations.sections import Section, doc, secret
+from operations.sections import NOT_NEGATIVE, POSITIVE, Section, doc, secret
 
 
 class Alerts(Section, frozen=True, kw_only=True):
@@ -35,23 +35,33 @@ class Alerts(Section, frozen=True, kw_only=True):
         str, doc("Times in UTC in which only what is critical is told, as: sat 02:00-04:00, daily.")
     ] = ""
     repage_minutes: Annotated[
-        float, doc("Time after which pagers ring again while nobody acknowledges.")
+        float, doc("Time after which pagers ring again while nobody acknowledges."), POSITIVE
     ] = 15.0
     burst: Annotated[
-        int, doc("Alerts that a channel tells one by one in burst_minutes; more are a digest.")
+        int,
+        doc("Alerts that a channel tells one by one in burst_minutes; more are a digest."),
+        NOT_NEGATIVE,
     ] = 5
-    burst_minutes: Annotated[float, doc("Time in which burst counts.")] = 10.0
-    digest_seconds: Annotated[float, doc("Least time between two digests of a channel.")] = 60.0
+    burst_minutes: Annotated[float, doc("Time in which burst counts."), POSITIVE] = 10.0
+    digest_seconds: Annotated[
+        float, doc("Least time between two digests of a channel."), NOT_NEGATIVE
+    ] = 60.0
     grace_seconds: Annotated[
-        float, doc("How long after a cause is over late effects still count as its effects.")
+        float,
+        doc("How long after a cause is over late effects still count as its effects."),
+        NOT_NEGATIVE,
     ] = 120.0
     halt_seconds: Annotated[
-        float, doc("How long a finding that asks for a halt waits to be told with that halt.")
+        float,
+        doc("How long a finding that asks for a halt waits to be told with that halt."),
+        NOT_NEGATIVE,
     ] = 2.0
     outage_seconds: Annotated[
-        float, doc("How long NATS may be out of reach before people are told.")
+        float, doc("How long NATS may be out of reach before people are told."), NOT_NEGATIVE
     ] = 30.0
-    timeout_seconds: Annotated[float, doc("How long a channel may take for one message.")] = 10.0
+    timeout_seconds: Annotated[
+        float, doc("How long a channel may take for one message."), POSITIVE
+    ] = 10.0
     runbooks: Annotated[str, doc("Where runbooks lie: the beginning of the links in messages.")] = (
         "docs/runbooks"
     )
@@ -59,7 +69,7 @@ class Alerts(Section, frozen=True, kw_only=True):
         str, secret("Called every minute while all is well; its absence pages people elsewhere.")
     ] = ""
     ping_url_file: Annotated[str, doc("File that holds ping_url, mode 0600.")] = ""
-    ping_seconds: Annotated[float, doc("Time between two calls of ping_url.")] = 60.0
+    ping_seconds: Annotated[float, doc("Time between two calls of ping_url."), POSITIVE] = 60.0
 
 
 class Telegram(Section, frozen=True, kw_only=True):

@@ -2,6 +2,9 @@
 
 from msgspec import Meta, Struct
 
+POSITIVE = Meta(gt=0, le=1_000_000_000)  # the upper bound leaves infinity out
+NOT_NEGATIVE = Meta(ge=0, le=1_000_000_000)
+
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A group of settings."""

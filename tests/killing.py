@@ -1,5 +1,6 @@
 """An order system that kills itself at its own steps, and what it has to get done meanwhile."""
 
+import signal
 from decimal import Decimal
 from pathlib import Path
 from typing import get_args
@@ -65,6 +66,19 @@ async def is_told_and_does_it(floor: Floor) -> set[str]:
     return set(halt_ids)
 
 
+async def it_dies_at(floor: Floor, *steps: str) -> None:
+    """Start the order system once for each step, at which it kills itself."""
+    for step in steps:
+        floor.start_oms(OMS, str(CRASHING), step, "1", "KILL", "paper_oms", MTS_PAPER_STEP_MS="20")
+        await it_died(floor)
+
+
+async def it_died(floor: Floor) -> None:
+    process = floor.processes[OMS]
+    await eventually(lambda: process.poll() is not None, "it kills itself")
+    assert process.returncode == -signal.SIGKILL, floor.log(OMS)[-2000:]
+
+
 def every_step() -> set[str]:
     """Return what changes the tape or the memory of an order system, before and after it did."""
     lines = {str(kind.__struct_config__.tag) for kind in get_args(AnyLine)}
@@ -73,7 +87,7 @@ def every_step() -> set[str]:
     reasons = {"drop": "risk", "end": "halt"}  # a restart, and a cancel-all
     lines = {f"{each} {reasons.get(each, '')}".strip() for each in lines}
     fields = set(Memory.__struct_fields__) - {"done"}
-    deeds = set(get_args(Deed)) - {"REFUSED"}  # a flatten that went void: test_oms_pitfalls
+    deeds = set(get_args(Deed)) - {"REFUSED"}  # of a flatten that went void: a story of its own
     remembered = {f"remember {each}" for each in fields | deeds}
     return {f"{side} {each}" for side in ("before", "after") for each in lines | remembered}
 

@@ -31,6 +31,13 @@ def test_what_is_wrong_in_the_file_is_refused_with_its_place(tmp_path, text):
         config.load({"MTS_HOME": str(tmp_path)})
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "nan", "inf"])
+def test_a_time_in_which_pagers_would_ring_without_end_or_never_is_refused(tmp_path, number):
+    variables = {"MTS_HOME": str(tmp_path), "MTS_ALERTS_REPAGE_MINUTES": number}
+    with pytest.raises(Rejected, match="repage_minutes"):
+        config.load(variables)
+
+
 def test_the_name_of_the_stream_is_the_one_that_the_rights_speak_of(tmp_path):
     assert config.load({"MTS_HOME": str(tmp_path)}).nats.stream == accounts.STREAM == "MTS"
 

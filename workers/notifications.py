@@ -34,7 +34,9 @@ async def run(runtime: Runtime, at: Step = onward) -> None:
     senders, problems = catalogue.senders(settings)
     for name, problem in problems.items():
         runtime.condition(f"channel {name}", ok=False, detail=problem)
-    rules = catalogue.rules(settings, [*senders], 0)
+    rules, wrong = catalogue.rules(settings.alerts, senders)
+    for name, problem in wrong.items():
+        runtime.condition(name, ok=False, detail=problem)
     watch = AlertWatch(judge.for_service(settings, settings.path(NAME, "roster.json")))
     async with outbox.opened(settings.postgres) as box:
         desk = Desk(watch, box, rules, settings.alerts.runbooks)
@@ -171,10 +173,14 @@ class Office:
     async def ping(self) -> None:
         """Call an address elsewhere while all is well; who does not hear us pages people."""
         alerts = self._settings.alerts
-        url = sender.secret(alerts.ping_url, alerts.ping_url_file)
-        if not url:
+        try:
+            url = sender.secret(alerts.ping_url, alerts.ping_url_file)
+            if not url:
+                return
+            where = http.address(url, "alerts.ping_url")
+        except Rejected as error:
+            self._runtime.condition("alerts.ping_url", ok=False, detail=str(error))
             return
-        where = http.address(url, "alerts.ping_url")
         while not self._runtime.stopping.is_set():
             if self._is_well():
                 try:

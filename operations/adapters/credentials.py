@@ -85,6 +85,8 @@ def read_secret(file: Path) -> str:
         mode = file.stat().st_mode & 0o777
     except OSError as error:
         raise Rejected(f"cannot read the secret {file}: {error}; run `mts start` first") from error
+    except UnicodeDecodeError as error:
+        raise Rejected(f"the secret in {file} is no text in UTF-8; write it anew") from error
     if mode & 0o077:
         raise Rejected(f"{file} has mode {mode:04o}, so others may read it; run chmod 600 {file}")
     if not text:

@@ -7,11 +7,27 @@ was told meanwhile it must have done in the end, once. `bench/kill_oms.py` does 
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from floor import Floor
-from killing import OMS, is_told_and_does_it, none_is_missing, start
+from killing import (
+    CRASHING,
+    NORTH,
+    OMS,
+    PAPER,
+    SOUTH,
+    acknowledged,
+    is_told_and_does_it,
+    it_died,
+    it_dies_at,
+    memory,
+    none_is_missing,
+    start,
+)
 from support import NatsHandle, eventually
 
+from operations.adapters.orders_of_people import flatten
+from operations.clock import NANOSECONDS, now_ns, rfc3339
 from operations.events.halts import HaltRequested
 
 pytestmark = pytest.mark.integration
@@ -36,3 +52,34 @@ async def test_killed_at_each_step_it_does_once_what_it_was_told(floor):
     assert history.problems() == []
     assert history.exits() >= 1
     assert {each.event.data.halt_id for each in history.of(HaltRequested)} == halt_ids
+
+
+def soon_ns():
+    return now_ns() + 20 * NANOSECONDS
+
+
+async def test_a_flatten_that_went_void_while_it_was_dead_is_refused_and_closes_nothing(floor):
+    """Killed after it began, and before and after it remembers that it has said so."""
+    floor.start_halt()
+    program = (str(CRASHING), "after remember flatten", "1", "KILL", "paper_oms")
+    floor.start_oms(OMS, *program, MTS_PAPER_STEP_MS="20")
+    await eventually(lambda: floor.history_of(OMS).held(OMS, PAPER) > 2, "it holds")
+    halt_id = await floor.halt(SOUTH)
+    await acknowledged(floor, halt_id, "BLOCKING")
+    ends_ns = 0
+    while floor.processes[OMS].poll() is None:  # an order that comes late does nothing
+        command, ends_ns = flatten("operator", halt_id, "south", PAPER, "a story"), soon_ns()
+        data = msgspec.structs.replace(command.data, expires_at=rfc3339(ends_ns))
+        await floor.order(msgspec.structs.replace(command, data=data))
+        await eventually(lambda: floor.processes[OMS].poll() is not None or now_ns() > ends_ns)
+    await it_died(floor)
+    await eventually(lambda: now_ns() > ends_ns, "the order is void")
+    await it_dies_at(floor, "before remember REFUSED", "after remember REFUSED")
+    floor.start_oms(OMS, MTS_PAPER_STEP_MS="20")
+    other_id = await floor.halt(NORTH)
+    await acknowledged(floor, other_id, "BLOCKING")
+    assert memory(floor).done[halt_id][-1] == "REFUSED"
+    assert await floor.who(halt_id, "REFUSED") == {OMS}
+    history = await floor.history()
+    assert history.problems() == []
+    assert (history.exits(), history.held(OMS, PAPER) > 0) == (0, True)

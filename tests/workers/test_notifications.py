@@ -234,6 +234,28 @@ async def test_a_channel_with_a_wrong_setting_is_said_and_the_others_work(site):
         assert (state.ok, "telegram.bot_token" in state.detail) == (False, True)
 
 
+async def test_a_wrong_setting_of_alerts_is_said_and_people_are_told_by_its_default(
+    nats_server, database, receiver, mail, tmp_path
+):
+    """A typing mistake in a route once ended the worker again and again, and nobody was told."""
+    (tmp_path / "ping").write_bytes(b"\xff\xfe")
+    (tmp_path / "ping").chmod(0o600)
+    wrong = {"routes": "alpha=slak", "pagers": "pagerdoty", "least": "slack:loud"}
+    wrong |= {"inhibit": "nats", "maintenance": "caturday", "ends": "al"}
+    ping = str(tmp_path / "ping")
+    site = Site(nats_server, database, receiver, mail, ping_url_file=ping, **wrong)
+    site.channels = ("slack", "pagerduty")
+    async with site.working() as worker:
+        await eventually(lambda: worker.conditions.get("worker").ok)
+        await site.send(vpin(severity="warning"), vpin(episode="e-2"))
+        await eventually(lambda: site.told() | {"slack": 2, "pagerduty": 1} == site.told())
+        for name in wrong:
+            state = worker.conditions.get(f"alerts.{name}")
+            assert (state.ok, state.detail.endswith("; its default holds")) == (False, True)
+        assert "no text in UTF-8" in worker.conditions.get("alerts.ping_url").detail
+        assert not worker.conditions.ready
+
+
 async def test_what_was_raised_and_over_while_nobody_worked_is_told_once_and_rings_nobody(site):
     site.channels = ("slack", "pagerduty")
     async with site.working():

@@ -1,6 +1,7 @@
 """Every channel there is, and those that the settings turn on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from operations.adapters.channels.apprise import AppriseSender
 from operations.adapters.channels.email import EmailSender
@@ -10,6 +11,7 @@ from operations.adapters.channels.sender import Sender
 from operations.adapters.channels.slack import SlackSender
 from operations.adapters.channels.telegram import TelegramSender
 from operations.adapters.channels.webhook import WebhookSender
+from operations.alert_settings import Alerts
 from operations.clock import NANOSECONDS
 from operations.config import Settings
 from operations.errors import Rejected
@@ -17,6 +19,7 @@ from operations.notifications.episode import RANK
 from operations.notifications.rules import Channel, Rules, inhibitions_of, routes_of
 from operations.notifications.silences import windows_of
 
+T = TypeVar("T")
 ACKNOWLEDGING = ("pagerduty", "webhook")  # can be told that somebody looks after it
 
 
@@ -49,12 +52,22 @@ def senders(settings: Settings) -> tuple[dict[str, Sender], dict[str, str]]:
     return made, problems
 
 
-def rules(settings: Settings, names: list[str], first_sequence: int) -> Rules:
-    """Return what decisions are made by, for the channels of these names. Raises Rejected."""
-    alerts = settings.alerts
-    pagers, ends = _names(alerts.pagers, "alerts.pagers"), _names(alerts.ends, "alerts.ends")
-    least = _least(alerts.least)
-    return Rules(
+def rules(alerts: Alerts, names: Iterable[str]) -> tuple[Rules, dict[str, str]]:
+    """Return what decisions are made by, for these channels, and what is wrong in which setting.
+
+    Its default holds then: rather too many are told than nobody.
+    """
+    problems: dict[str, str] = {}
+
+    def read(name: str, parse: Callable[[str], T]) -> T:
+        try:
+            return parse(getattr(alerts, name))
+        except Rejected as error:
+            problems[f"alerts.{name}"] = f"{error}; its default holds"
+            return parse(getattr(Alerts(), name))
+
+    pagers, ends, least = read("pagers", _names), read("ends", _names), read("least", _least)
+    made = Rules(
         channels=tuple(
             Channel(
                 name=name,
@@ -65,36 +78,34 @@ def rules(settings: Settings, names: list[str], first_sequence: int) -> Rules:
             )
             for name in names
         ),
-        routes=routes_of(alerts.routes, frozenset(NAMES)),
-        inhibitions=inhibitions_of(alerts.inhibit),
-        maintenance=windows_of(alerts.maintenance),
+        routes=read("routes", lambda text: routes_of(text, frozenset(NAMES))),
+        inhibitions=read("inhibit", inhibitions_of),
+        maintenance=read("maintenance", windows_of),
         repage_ns=_ns(alerts.repage_minutes * 60),
         burst=alerts.burst,
         burst_ns=_ns(alerts.burst_minutes * 60),
         digest_ns=_ns(alerts.digest_seconds),
         grace_ns=_ns(alerts.grace_seconds),
         halt_wait_ns=_ns(alerts.halt_seconds),
-        first_sequence=first_sequence,
     )
+    return made, problems
 
 
 def _ns(seconds: float) -> int:
     return int(seconds * NANOSECONDS)
 
 
-def _names(text: str, setting: str) -> frozenset[str]:
+def _names(text: str) -> frozenset[str]:
     found = frozenset(each.strip() for each in text.split(",") if each.strip())
     if strange := found - set(NAMES):
-        raise Rejected(
-            f"{setting} names {', '.join(sorted(strange))}; there are {', '.join(NAMES)}"
-        )
+        raise Rejected(f"there is no {', '.join(sorted(strange))}; there are {', '.join(NAMES)}")
     return found
 
 
 def _least(text: str) -> dict[str, str]:
     pairs = [each.strip().partition(":") for each in text.split(",") if each.strip()]
-    _names(",".join(name for name, _, _ in pairs), "alerts.least")
+    _names(",".join(name for name, _, _ in pairs))
     for name, _, severity in pairs:
         if severity not in RANK:
-            raise Rejected(f"alerts.least: {name}:{severity} is none of {', '.join(RANK)}")
+            raise Rejected(f"{name}:{severity} is none of {', '.join(RANK)}")
     return {name: severity for name, _, severity in pairs}

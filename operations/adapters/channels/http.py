@@ -69,8 +69,11 @@ def address(url: str, setting: str) -> Address:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host:
-        raise Rejected(f"{setting} is no http or https address")
+    plain = url.isascii() and url.isprintable() and " " not in url
+    if parts.scheme not in ("http", "https") or not host or not plain:
+        raise Rejected(f"{setting} is no http or https address in plain ASCII")
+    if "@" in parts.netloc:
+        raise Rejected(f"{setting} has a user in its address, who would not be sent; leave it out")
     tls = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Address(tls, host, port or (443 if tls else 80), path)
@@ -110,7 +113,7 @@ def _exchange(connection: http.client.HTTPConnection, request: _Request) -> Answ
     try:
         try:
             connection.connect()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a name that no DNS can hold is the second
             raise Undelivered(f"{where.place} cannot be reached: {_words(error)}") from None
         try:
             connection.request(request.method, where.path, request.body, request.headers)
@@ -133,9 +136,9 @@ def _connection(where: Address, seconds: float) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(where.host, where.port, timeout=seconds)
 
 
-def _words(error: OSError) -> str:
+def _words(error: OSError | UnicodeError) -> str:
     """Return what the system says: these texts hold no address but the host's."""
-    return error.strerror or type(error).__name__
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def judge(where: Address, answer: Answer, wait_seconds: float = 0.0) -> None:

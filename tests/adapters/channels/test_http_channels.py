@@ -239,6 +239,25 @@ async def test_who_trickles_keeps_no_thread(receiver):
         receiver.let_go.set()
 
 
+@pytest.mark.parametrize(
+    "url", ["ftp://a/b", "http://", "http://a/b c", "http://a/\N{BULLET}", "http://a:99999/", "a"]
+)
+def test_what_is_no_address_is_refused_by_the_name_of_its_setting(url):
+    with pytest.raises(Rejected, match=r"^webhook.url is no http or https address in plain ASCII$"):
+        http.address(url, "webhook.url")
+
+
+def test_a_user_in_an_address_would_not_be_sent_and_is_refused():
+    with pytest.raises(Rejected, match=r"^webhook.url has a user in its address") as error:
+        http.address("https://me:secret@example.org/hook", "webhook.url")
+    assert "secret" not in str(error.value)
+
+
+async def test_a_name_that_no_host_can_have_cannot_be_reached():
+    with pytest.raises(Undelivered, match="cannot be reached: UnicodeError"):
+        await http.post(http.address("http://a..b/", "webhook.url"), b"", {}, SECONDS)
+
+
 @pytest.mark.parametrize("name", WEB)
 async def test_who_cannot_be_reached_does_not_have_the_message(name):
     with socket.socket() as taken:
