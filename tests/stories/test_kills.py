@@ -54,8 +54,14 @@ async def test_killed_at_each_step_it_does_once_what_it_was_told(floor):
     assert {each.event.data.halt_id for each in history.of(HaltRequested)} == halt_ids
 
 
-def soon_ns():
-    return now_ns() + 20 * NANOSECONDS
+class Over:
+    """Whether so many seconds have passed."""
+
+    def __init__(self, seconds: int) -> None:
+        self.at_ns = now_ns() + seconds * NANOSECONDS
+
+    def __call__(self) -> bool:
+        return now_ns() > self.at_ns
 
 
 async def test_a_flatten_that_went_void_while_it_was_dead_is_refused_and_closes_nothing(floor):
@@ -66,14 +72,14 @@ async def test_a_flatten_that_went_void_while_it_was_dead_is_refused_and_closes_
     await eventually(lambda: floor.history_of(OMS).held(OMS, PAPER) > 2, "it holds")
     halt_id = await floor.halt(SOUTH)
     await acknowledged(floor, halt_id, "BLOCKING")
-    ends_ns = 0
-    while floor.processes[OMS].poll() is None:  # an order that comes late does nothing
-        command, ends_ns = flatten("operator", halt_id, "south", PAPER, "a story"), soon_ns()
-        data = msgspec.structs.replace(command.data, expires_at=rfc3339(ends_ns))
+    process = floor.processes[OMS]
+    while process.poll() is None:  # an order that comes late does nothing
+        command, over = flatten("operator", halt_id, "south", PAPER, "a story"), Over(20)
+        data = msgspec.structs.replace(command.data, expires_at=rfc3339(over.at_ns))
         await floor.order(msgspec.structs.replace(command, data=data))
-        await eventually(lambda: floor.processes[OMS].poll() is not None or now_ns() > ends_ns)
+        await eventually(lambda over=over: over() or process.poll() is not None)
     await it_died(floor)
-    await eventually(lambda: now_ns() > ends_ns, "the order is void")
+    await eventually(over, "the order is void")
     await it_dies_at(floor, "before remember REFUSED", "after remember REFUSED")
     floor.start_oms(OMS, MTS_PAPER_STEP_MS="20")
     other_id = await floor.halt(NORTH)

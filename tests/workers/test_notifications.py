@@ -206,13 +206,13 @@ async def test_a_stream_made_anew_ends_what_it_lost_and_no_halt(site):
         await site.send(vpin())
         await site.send(halt_order("h-1"), key="operator", user="operator")
         halted = "the firm is halted, MANUAL by operator"
-        await eventually(lambda: {"toxic flow in e-1", halted} <= said(), 30)
+        await eventually(lambda: {"toxic flow in e-1", halted} <= said())
         await site.quiet()
         await made_anew(site.nats)
         await site.send(vpin(episode="e-2", severity="warning"))
         ended = {"toxic flow in e-2", "over: toxic flow in e-1"}
-        await eventually(lambda: ended <= said(), 60)
-        await eventually(lambda: worker.conditions.ready, 30)
+        await eventually(lambda: ended <= said())
+        await eventually(lambda: worker.conditions.ready)
         await site.quiet()
     told = [each.json for each in site.receiver.at("/hook")]
     lost = next(each for each in told if each["headline"].endswith("over: toxic flow in e-1"))

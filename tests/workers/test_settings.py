@@ -181,7 +181,7 @@ async def test_a_second_worker_stands_by_and_takes_over(house):
         assert second.conditions.get("worker").detail == words
         assert first.conditions.ready
         first.stopping.set()
-        await eventually(lambda: second.conditions.ready, 30, "it takes over")
+        await eventually(lambda: second.conditions.ready, "it takes over")
         await house.order("operator", "vpin.threshold", "0.6")
         await house.holds(
             ("vpin.threshold", "", "0.5", "operator", "why"),
@@ -196,7 +196,7 @@ async def test_two_workers_that_begin_in_the_same_moment_do_not_fight(house):
             said = sorted(each.conditions.get("worker").detail for each in (one, other))
             return "changes of settings are known" in said[0] and "standing by" in said[1]
 
-        await eventually(only_one_works, 60, "one works and the other stands by")
+        await eventually(only_one_works, "one works and the other stands by")
         await house.order("operator", "vpin.threshold", "0.5")
         await house.holds(("vpin.threshold", "", "0.5", "operator", "why"))
         assert only_one_works()
