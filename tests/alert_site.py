@@ -141,7 +141,9 @@ class Site:
             waiting = await self.rows(
                 "SELECT FROM notify.message WHERE state IN ('waiting', 'sending')"
             )
-            (decided,) = await self.rows("SELECT sequence FROM notify.progress")
+            (decided,) = await self.rows(
+                "SELECT sequence FROM notify.progress ORDER BY stream_created_ns DESC LIMIT 1"
+            )
             return decided["sequence"] >= last and not waiting
 
         await eventually(nothing_left, f"all up to {last} is decided on and sent")

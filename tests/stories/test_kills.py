@@ -14,6 +14,7 @@ from killing import (
     CRASHING,
     NORTH,
     OMS,
+    ONCE,
     PAPER,
     SOUTH,
     acknowledged,
@@ -67,6 +68,7 @@ class Over:
 async def test_a_flatten_that_went_void_while_it_was_dead_is_refused_and_closes_nothing(floor):
     """Killed after it began, and before and after it remembers that it has said so."""
     floor.start_halt()
+    await it_dies_at(floor, ONCE)
     program = (str(CRASHING), "after remember flatten", "1", "KILL", "paper_oms")
     floor.start_oms(OMS, *program, MTS_PAPER_STEP_MS="20")
     await eventually(lambda: floor.history_of(OMS).held(OMS, PAPER) > 2, "it holds")
