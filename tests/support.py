@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
-import nats
 import psutil
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 
 from operations.adapters import accounts, credentials, fleet_files, provision
 from operations.adapters.ports import free_port, free_ports
@@ -133,6 +133,13 @@ def settings_for(home: Path, **sections: Any) -> Settings:
     )
 
 
+class PatientClient(Client):
+    """Waits for JetStream as long as a busy machine may need."""
+
+    def jetstream(self, **options: Any) -> JetStreamContext:
+        return super().jetstream(**{"timeout": PATIENCE_SECONDS, **options})
+
+
 class NatsHandle(NatsServer):
     """A real NATS server with our accounts and the stream, and ways to hurt it."""
 
@@ -174,13 +181,15 @@ class NatsHandle(NatsServer):
 
     async def connect(self, user: str = accounts.ADMIN, **options: Any) -> Client:
         """Connect with nats-py as a user of accounts.py, with that user's inbox prefix."""
-        return await nats.connect(
+        client = PatientClient()
+        await client.connect(
             self.url,
             user=user,
             password=self.password(user),
             inbox_prefix=accounts.inbox(user).encode(),
             **options,
         )
+        return client
 
 
 class PostgresHandle(PostgresServer):

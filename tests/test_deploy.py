@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from nats.aio.client import Client
 from support import (
     PATIENCE_SECONDS,
     Database,
+    PatientClient,
     PostgresHandle,
     eventually,
     make_home,
@@ -204,7 +204,7 @@ async def test_the_services_with_their_own_variables_are_a_fleet(deployed):
     for worker in WORKERS:
         assert deployed.has_its_keys(worker)
         deployed.start(worker)
-    client = Client()
+    client = PatientClient()
     await client.connect(
         f"nats://127.0.0.1:{deployed.settings.nats.port}",
         user="publisher",

@@ -56,6 +56,8 @@ class Warehouse:
         self._database = duckdb.connect(
             ":memory:", config={"threads": 1, "memory_limit": f"{memory_mb}MB"}
         )
+        # Where it thinks that somebody watches, it would draw into what a command prints.
+        self._database.execute("SET enable_progress_bar = false")
         for table in self._tables.values():
             columns = ", ".join(f"{name} {kind}" for name, kind in _columns(table))
             self._database.execute(f"CREATE TABLE {table.name} ({columns})")

@@ -1,6 +1,8 @@
 """Do watchdogs find the same however the stream is cut, and after a start from a snapshot?"""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from decimal import Decimal
 from typing import NamedTuple
@@ -31,6 +33,18 @@ def lively():
 
 def words(said):
     return [encode(each) for each in said]
+
+
+def test_a_slow_question_draws_nothing_into_what_a_command_prints():
+    # In a program without a file DuckDB believes that somebody watches, even through a pipe.
+    program = """
+from operations.adapters.warehouse import Warehouse
+print(Warehouse([])._database.sql("SELECT current_setting('enable_progress_bar')").fetchall())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[(False,)]\n"
 
 
 @pytest.mark.parametrize("size", [1, 13, 100])
