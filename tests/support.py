@@ -22,6 +22,7 @@ import asyncpg
 import msgspec
 import psutil
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from operations.adapters import accounts, credentials, fleet_files, provision
@@ -36,6 +37,7 @@ from workers.servers import running_with
 
 T = TypeVar("T")
 POLL_SECONDS = 0.02
+ANSWER_SECONDS = 30.0  # for one answer of a server; who needs it asks again
 PATIENCE_SECONDS = 200.0  # more than any busy machine needs; costs nothing when all is well
 HOMES = Path("/var/tmp")  # a place that survives a restart is a place that needs sweeping
 HOME_PREFIX = "mts-test-"
@@ -134,10 +136,15 @@ def settings_for(home: Path, **sections: Any) -> Settings:
 
 
 class PatientClient(Client):
-    """Waits for JetStream as long as a busy machine may need."""
+    """A client of nats-py that waits for answers as long as a busy machine takes to give them."""
+
+    async def request(self, subject: str, payload: bytes = b"", *more: Any, **named: Any) -> Msg:
+        if not more:
+            named = {"timeout": ANSWER_SECONDS} | named
+        return await super().request(subject, payload, *more, **named)
 
     def jetstream(self, **options: Any) -> JetStreamContext:
-        return super().jetstream(**{"timeout": PATIENCE_SECONDS, **options})
+        return super().jetstream(**({"timeout": ANSWER_SECONDS} | options))
 
 
 class NatsHandle(NatsServer):
@@ -187,7 +194,7 @@ class NatsHandle(NatsServer):
             user=user,
             password=self.password(user),
             inbox_prefix=accounts.inbox(user).encode(),
-            **options,
+            **({"connect_timeout": ANSWER_SECONDS} | options),
         )
         return client
 

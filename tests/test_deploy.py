@@ -133,7 +133,7 @@ class Deployed:
         }
         self._run([str(nats_server.binary()), "-c", str(self._home / "nats.conf")], passwords)
         monitor = nats_server.NatsServer(self.settings)
-        assert servers.wait_until(monitor.is_serving, lambda: True, 20)
+        assert servers.wait_until(monitor.is_serving, lambda: True, PATIENCE_SECONDS)
 
     def environment(self, service: str) -> dict[str, str]:
         nats = self.settings.nats

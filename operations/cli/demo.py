@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
@@ -27,6 +28,7 @@ from operations.adapters import credentials, keyfiles, log_copies
 from operations.adapters.ports import free_port, free_ports
 from operations.adapters.publisher import Publisher
 from operations.cli.demo_floor import Floor
+from operations.cli.output import reader_is_gone
 from operations.cli.replay import USER, access
 from operations.clock import NANOSECONDS, monotonic_ns
 from operations.config import Nats, Postgres, Settings
@@ -38,7 +40,7 @@ from operations.simulation.simulator import simulate
 EVENTS = 20_000
 MOST_PARTS = 24  # the supervisor, every worker and three order systems have a port each
 FLOOR_PORT = 20  # after the ports of the workers
-CATCH_UP_SECONDS = 120
+CATCH_UP_SECONDS = 300
 POLL_SECONDS = 0.1
 STOP_SECONDS = 30
 SHOWN_EVERY = 200
@@ -76,13 +78,16 @@ def demo(*, events: int = EVENTS, seed: int = 7) -> int:
     home = _make_home()
     demonstration = Demonstration(_settings(home))
     began_ns = monotonic_ns()
-    with _terminated_as_interrupted():
+    with _interrupted_at_once():
         try:
             demonstration.run(events, seed)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
+        except BrokenPipeError:
+            return 0
         finally:
+            reader_is_gone()  # then nothing that is printed keeps the fleet from being stopped
             with _step("11  Stop the fleet and remove its folder"):
                 demonstration.stop()
                 shutil.rmtree(home)
@@ -107,17 +112,21 @@ def _settings(home: Path) -> Settings:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does, so that nothing stays behind."""
+def _interrupted_at_once() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the demo wherever it is, so that nothing stays behind.
+
+    asyncio would only cancel what runs, and a library may pass over that.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (SIGINT, SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

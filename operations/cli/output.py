@@ -50,7 +50,7 @@ WRAPPING: Any = {"break_long_words": False, "break_on_hyphens": False}
 NAME_WIDTH = 16  # leaves room for 64 hexadecimal digits on a terminal of 80 columns
 
 
-def _reader_is_gone() -> bool:
+def reader_is_gone() -> bool:
     """Whether whoever read the output has had enough, as `head` has; then nothing more is said."""
     output = sys.stdout.fileno()
     pipe = select.poll()
@@ -63,7 +63,7 @@ def _reader_is_gone() -> bool:
 
 def _cannot(error: OperationsError) -> int:
     """Say what could not be done, and return the exit code."""
-    if isinstance(error.__cause__, BrokenPipeError) and _reader_is_gone():
+    if isinstance(error.__cause__, BrokenPipeError) and reader_is_gone():
         return PROVEN
     hint = "; what is down says mts status" if isinstance(error, Retryable) else ""
     complain("?", f"{error}{hint}", "yellow")
@@ -83,7 +83,7 @@ def run(work: Coroutine[Any, Any, int]) -> int:
         code = asyncio.run(work)
         sys.stdout.flush()
     except BrokenPipeError:
-        _reader_is_gone()
+        reader_is_gone()
         return PROVEN
     except KeyboardInterrupt:
         return INTERRUPTED

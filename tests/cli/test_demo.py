@@ -4,6 +4,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,18 +76,39 @@ def test_the_demonstration_proves_a_log_and_finds_every_change_to_its_copies() -
     assert_nothing_is_left(home_in(said))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demonstration_that_is_interrupted_leaves_nothing_behind(number: int) -> None:
+@contextmanager
+def publishing() -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Run a demonstration that publishes for long; gives it and its folder."""
     process = start("--events", "200000")
     assert process.stdout
     lines = iter(process.stdout.readline, "")
     said = next(line for line in lines if "/var/tmp/" in line)
     said += next(line for line in lines if line.startswith("2  Publish"))
-    process.send_signal(number)
-    rest, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    try:
+        yield process, home_in(said)
+    finally:
+        process.stdout.close()
+        process.terminate()
+        process.wait(PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demonstration_that_is_interrupted_leaves_nothing_behind(number: int) -> None:
+    with publishing() as (process, home):
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130, rest
     assert "Every step did what it says" not in rest
-    assert_nothing_is_left(home_in(said))
+    assert_nothing_is_left(home)
+
+
+def test_a_demonstration_that_is_interrupted_while_nobody_reads_it_leaves_nothing_behind() -> None:
+    with publishing() as (process, home):
+        assert process.stdout
+        process.stdout.close()
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE_SECONDS)
+    assert_nothing_is_left(home)
 
 
 def test_a_demonstration_whose_servers_do_not_start_fails_and_cleans_up(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 import asyncpg
-import nats
 import psutil
 import pytest
 from support import (
     PATIENCE_SECONDS,
     Fleet,
     NatsHandle,
+    PatientClient,
     Servers,
     eventually_blocking,
     kill_all,
@@ -42,7 +42,8 @@ def exports(fleet: Fleet, role: str) -> dict[str, str]:
 
 async def publish(variables: dict[str, str], subject: str) -> int:
     user = variables["MTS_NATS_USER"]
-    client = await nats.connect(
+    client = PatientClient()
+    await client.connect(
         variables["MTS_NATS_URL"],
         user=user,
         password=variables["MTS_NATS_PASSWORD"],
