@@ -110,7 +110,7 @@ def _detail(watch: Watch, *, ready: bool) -> str:
         return f"{name}: {problem}"
     standings = watch.engine.standings.values()
     open_now = sum(standing.episode is not None for standing in standings)
-    unknown = sum(standing.state == "unknown" for standing in standings)
+    unknown = sum(one.state == "unknown" and one.mode != "off" for one in standings)
     return f"{len(standings)} units watched, {open_now} findings open, {unknown} unknown"
 
 
@@ -167,6 +167,8 @@ class Kept:
         self._waiting.set(len(watch.waiting))
         counts: dict[tuple[str, str], int] = {}
         for each in watch.engine.standings.values():
+            if each.mode == "off":
+                continue  # nobody looks because somebody said so
             key = each.watchdog, each.state
             counts[key] = counts.get(key, 0) + 1
         for watchdog in watch.engine.watchdogs:

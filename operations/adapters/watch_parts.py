@@ -39,14 +39,18 @@ class FromStream:
 
 
 class Observing:
-    """The same limits, and nobody is asked for anything: for cases that canaries publish."""
+    """The same limits, and nobody is asked for anything: for cases that canaries publish.
+
+    A watchdog that is switched off does not find its canary either.
+    """
 
     def __init__(self, layers: Layers) -> None:
         self._layers = layers
 
     def of(self, name: str, fund_id: str | None) -> tuple[Limits, Mode]:
-        """Return the limits that hold, with the mode that never acts."""
-        return self._layers.of(name, fund_id)[0], "observe"
+        """Return the limits that hold, with a mode that never acts."""
+        limits, mode = self._layers.of(name, fund_id)
+        return limits, "off" if mode == "off" else "observe"
 
 
 def named(words: str) -> frozenset[str]:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 from feeding import Tape
-from watching import START_NS, event
+from watching import START_NS, event, run, spoken, stored
 
 from operations.adapters import judge, roster_files, watch_parts
 from operations.adapters.watch import Watch
@@ -19,7 +19,9 @@ from operations.events.actions import (
     ActionRequested,
 )
 from operations.events.base import encode
+from operations.events.operations import ConfigChange, ConfigChanged
 from operations.signing.message import HEADER, Signer
+from operations.watchdogs import vpin
 from operations.watchdogs.reductions import TABLES
 
 pytestmark = pytest.mark.unit
@@ -144,3 +146,17 @@ def test_a_death_while_a_snapshot_is_written_leaves_the_one_before(tmp_path):
 def _other(saved):
     newest = (saved / "newest").resolve()
     return [each for each in saved.iterdir() if each.name in {"first", "second"} - {newest.name}]
+
+
+@pytest.mark.parametrize(("mode", "tried"), [("act", "observe"), ("off", "off")])
+def test_a_canary_asks_for_nothing_and_is_not_found_by_what_is_switched_off(tmp_path, mode, tried):
+    parts = watch_parts.parts(Settings(home=str(tmp_path)))
+    change = ConfigChange(
+        setting="vpin.mode", old_value=None, new_value=mode, reason="test", layer="file"
+    )
+    parts.layers.take(event(ConfigChanged, "vpin.mode", change), 1)
+    said = run(parts.canaries, stored(vpin.canary(START_NS, "run")))
+    raised = [each for each in spoken(said) if each[0] == "finding.vpin.raised"]
+    assert len(raised) == (tried == "observe")
+    assert {each.data.mode for each in said} <= {"observe"}
+    assert parts.canaries.standings["vpin", "canary-run"].mode == tried
