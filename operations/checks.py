@@ -51,6 +51,7 @@ class Batch(Sequence[Stored]):
         self._events = events
         self._by_pattern: dict[str, list[Stored]] | None = None
         self._by_sequence: dict[int, Stored] | None = None
+        self._newest_ns: int | None = None
 
     @classmethod
     def read(cls, events: Sequence[Stored]) -> "Batch":
@@ -100,7 +101,15 @@ class Batch(Sequence[Stored]):
         return found or self._trade(int(np.searchsorted(self.trades.sequence, sequence)))
 
     def passing(self, at_ns: int) -> Stored | None:
-        """Return the first event, or trade, by which a time has come; None when it has not."""
+        """Return the first event, or trade, by which a time has come; None when it has not.
+
+        The clock of the bus may run back, so that is not the order of their times.
+        """
+        if self._newest_ns is None:
+            newest = [int(self.trades.at_ns.max())] if len(self.trades) else []
+            self._newest_ns = max(newest + [stored.at_ns for stored in self._events], default=at_ns)
+        if at_ns > self._newest_ns:
+            return None
         event = next((stored for stored in self._events if stored.at_ns >= at_ns), None)
         come = np.flatnonzero(self.trades.at_ns >= at_ns)
         if come.size and (event is None or self.trades.sequence[come[0]] < event.sequence):
@@ -328,11 +337,10 @@ def boundaries(
     step, late = watchdog.every_seconds * NANOSECONDS, watchdog.lateness_seconds * NANOSECONDS
     if not step:
         return [], 0
-    first, last = min(batch.places), max(batch.places)
-    if not done_ns:
-        done_ns = (first[1] - late) // step * step  # what was before the first event is not known
+    if not done_ns:  # what was before the first event is not known
+        done_ns = (min(batch.places)[1] - late) // step * step
     looks: list[Look] = []
-    while last[1] - late >= done_ns + step and (by := batch.passing(done_ns + step + late)):
+    while by := batch.passing(done_ns + step + late):
         newest = (by.at_ns - late) // step * step
         times_ns = range(max(done_ns + step, newest - (most - 1) * step), newest + 1, step)
         # Whichever event lets the time pass: only the case of a canary is not the real one.

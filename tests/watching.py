@@ -44,20 +44,19 @@ def event(kind, subject_id, data, number=0, **envelope) -> Event:
 
 
 def stored(events: Iterable[Event], at_ns=None, first=1) -> list[Stored]:
-    """Events with their places in the stream; `at_ns` gives the time of each, else its own."""
+    """Events with their places in the stream, each stored when what it says was so.
+
+    `at_ns` gives the time of each by its place instead.
+    """
     return [
-        Stored(each, number, parse_rfc3339(each.timestamp) if at_ns is None else at_ns(number))
+        Stored(each, number, _came_ns(each) if at_ns is None else at_ns(number))
         for number, each in enumerate(events, start=first)
     ]
 
 
-def as_it_came(events: Iterable[Event]) -> list[Stored]:
-    """Events with their places, each stored when what it says was so; time never runs back."""
-    found, now_ns = [], 0
-    for number, each in enumerate(events, start=1):
-        now_ns = max(now_ns, parse_rfc3339(getattr(each.data, "as_of", each.timestamp)))
-        found.append(Stored(each, number, now_ns))
-    return found
+def _came_ns(one: Event) -> int:
+    said_ns = parse_rfc3339(one.timestamp)
+    return max(said_ns, parse_rfc3339(getattr(one.data, "as_of", one.timestamp)))
 
 
 def run(one: Engine, events: Sequence[Stored], size: int = 10_000) -> list[Event]:

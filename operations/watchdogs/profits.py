@@ -51,11 +51,11 @@ class Day(NamedTuple):
 def _profits(stored: Stored) -> Iterator[Row]:
     event = stored.event
     assert isinstance(event, PnlMarked)
-    data = event.data
-    if data.final:
+    data, as_of_ns = event.data, near_ns(event.data.as_of)
+    if data.final and not settled.is_to_come(as_of_ns, stored):
         yield (
             stored.sequence, stored.at_ns, event.event_id, event.strategy_id or event.subject_id,
-            event.fund_id, near_ns(data.as_of),
+            event.fund_id, as_of_ns,
             float(data.realised + data.unrealised - data.fees), float(data.allocated_capital),
             data.currency,
         )  # fmt: skip

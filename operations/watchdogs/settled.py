@@ -24,14 +24,22 @@ FOREVER_DAYS = 36_500
 EVERY_SECONDS, LATENESS_SECONDS = 86_400, 21_600  # silence is noticed once a day, at 06:00 UTC
 
 
+def is_to_come(as_of_ns: int, stored: Stored) -> bool:
+    """Whether a mark is for a moment that has not come: the newest one for ever, if it counted.
+
+    One of tomorrow may be a zone that was forgotten; that is a fault of its feed, and no more.
+    """
+    return as_of_ns > stored.at_ns + DAY_NS
+
+
 def _marks(stored: Stored) -> Iterator[Row]:
     event = stored.event
     assert isinstance(event, NavMarked)
-    mark = event.data
-    if mark.final or mark.flow:
+    mark, as_of_ns = event.data, near_ns(event.data.as_of)
+    if (mark.final or mark.flow) and not is_to_come(as_of_ns, stored):
         yield (
             stored.sequence, stored.at_ns, event.event_id, event.fund_id or event.subject_id,
-            near_ns(mark.as_of), float(mark.nav), float(mark.flow or 0), mark.currency,
+            as_of_ns, float(mark.nav), float(mark.flow or 0), mark.currency,
             mark.final,
         )  # fmt: skip
 

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from volatile_fund import CALM, WILD, history
-from watching import engine, event, run, spoken, stored
+from watching import SECOND, START_NS, engine, event, run, spoken, stored
 
 from operations import watchdogs
 from operations.adapters import warehouse
-from operations.checks import Table, Verdict
+from operations.checks import Batch, Table, Verdict, boundaries
+from operations.clock import parse_rfc3339
 from operations.errors import Rejected
 from operations.events.base import encode
 from operations.events.news import Beat, FeedBeat, Story, StoryPublished
@@ -133,7 +134,8 @@ FAR = "9999-12-31T23:59:59Z"
 )
 def test_what_no_column_holds_is_a_fault_of_its_feed_and_ends_nothing(kind, data, envelope, feed):
     one = engine(*watchdogs.ALL)
-    run(one, stored([event(kind, "x", data, number, **envelope) for number in range(30)]))
+    events = [event(kind, "x", data, number, **envelope) for number in range(30)]
+    run(one, stored(events, at_ns=lambda number: START_NS + number * SECOND))
     assert one.problems == {}
     assert one.standings["data_fault", feed].state == "breached"
 
@@ -194,13 +196,29 @@ def test_fixed_times_are_looked_at_once_each_wherever_a_batch_ends():
         event(ClockTicked, "clock", Tick(minute="2026-01-05T00:00:00Z", offset_ms=0.0), number * 60)
         for number in range(300)
     ]
-    events = stored([*history([CALM] * 3), *ticks])
+    made = [*history([CALM] * 3), *ticks]
+    events = stored(made, at_ns=lambda number: parse_rfc3339(made[number - 1].timestamp))
     run(engine(hourly), events)
     whole, seen[:] = list(seen), []
     assert len(whole) == 5
     assert all(at_ns % (3600 * 10**9) == 0 for at_ns, _ in whole)
     run(engine(hourly), events, 7)
     assert seen == whole
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_clock_of_the_bus_that_runs_back_changes_no_look_at_a_fixed_time(size):
+    hourly = msgspec.structs.replace(WATCHDOG, every_seconds=3600, lateness_seconds=30)
+    seconds = (5, 3700, 3650, 7300, 10, 20, 7240, 11_000, 30)
+    ticks = [event(ClockTicked, "clock", Tick(minute=FAR, offset_ms=0.0))] * len(seconds)
+    events = stored(ticks, at_ns=lambda number: START_NS + seconds[number - 1] * SECOND)
+    whole, done_ns = boundaries(hourly, Batch.read(events), 0)
+    assert [look.sequence for look in whole] == [2, 4, 8]
+    cut, reached_ns = [], 0
+    for begin in range(0, len(events), size):
+        found, reached_ns = boundaries(hourly, Batch.read(events[begin : begin + size]), reached_ns)
+        cut += found
+    assert (cut, reached_ns) == (whole, done_ns)
 
 
 def test_a_row_that_does_not_fit_its_table_is_refused():

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from recut import said_however_cut
 from volatile_fund import CALM, WILD, exposure, fund, history, mark
-from watching import DAY, START_NS, as_it_came, engine, run, spoken, stored
+from watching import DAY, START_NS, engine, run, spoken, stored
 
 from operations.checks import Look, Unit
 from operations.watchdogs import feeds
@@ -182,7 +182,14 @@ def test_a_value_that_stands_still_is_no_calm_and_ends_nothing():
     still = [mark(50 + day, 80, 700 + day) for day in range(90)]
     for watchdogs, ends in (((WATCHDOG,), 1), ((feeds.WATCHDOG, WATCHDOG), 0)):
         one = engine(*watchdogs)
-        said = run(one, as_it_came([*history([CALM] * 30 + [WILD] * 20), *still]))
+        said = run(one, stored([*history([CALM] * 30 + [WILD] * 20), *still]))
         assert spoken(said).count(RAISED) == 1
         assert spoken(said).count(CLEARED) == ends
     assert "data is at fault" in one.standings[NAME, "alpha"].title
+
+
+def test_a_value_of_a_day_to_come_is_none_and_leaves_the_fund_judged():
+    events = stored(history([CALM] * 60 + [WILD] * 20))
+    wrong = events[20]._replace(event=mark(4000, 100, 900))
+    said = run(engine(WATCHDOG), [*events[:20], wrong, *events[21:]])
+    assert [each for each in spoken(said) if each == RAISED] == [RAISED]

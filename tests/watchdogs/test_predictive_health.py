@@ -10,7 +10,7 @@ from recut import said_however_cut
 from reduced import answered, asked, released
 from tested_fund import DAYS, DEVIATION, HORIZON, MEAN, backtest, live
 from volatile_fund import at, fund, mark
-from watching import DAY, START_NS, as_it_came, engine, run, spoken, stored
+from watching import DAY, START_NS, engine, run, spoken, stored
 
 from operations.checks import Look, Unit
 from operations.statistics.bands import distance, growth_envelope, moments_sample
@@ -234,7 +234,7 @@ def test_the_envelope_is_wider_by_as_much_as_the_fund_varies_more_than_its_backt
 
 def test_while_the_feed_of_its_values_is_at_fault_a_fund_is_unknown():
     one = engine(feeds.WATCHDOG, WATCHDOG)
-    run(one, as_it_came([fund(), backtest(1), *live([0.0] * 10)]))
+    run(one, stored([fund(), backtest(1), *live([0.0] * 10)]))
     found = one.standings[NAME, "alpha"]
     assert found.state == "unknown"
     assert "data is at fault" in found.title

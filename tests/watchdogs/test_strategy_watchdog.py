@@ -239,3 +239,10 @@ def test_the_interval_is_wider_by_as_much_as_the_days_vary_more_than_the_baselin
     calm, wild = interval(window, -3.0, 5.0, 2 * deviation), interval(window, -3.0, 5.0, 0.5)
     assert calm == (-3, 5)
     assert wild == (pytest.approx(1 - 8 * deviation), pytest.approx(1 + 8 * deviation))
+
+
+def test_a_profit_of_a_day_to_come_is_none_and_leaves_the_strategy_judged():
+    events = stored([baseline(), *live(BAD)])
+    wrong = events[5]._replace(event=pnl(4000, 1.0, 900))
+    said = run(engine(WATCHDOG), [*events[:5], wrong, *events[5:]])
+    assert RAISED in spoken(said)
