@@ -36,7 +36,8 @@ class SettingsDesk:
     """The fold of the stream for settings.
 
     `said` is what the service said, by event id. `outage` is the open finding that Vault does not
-    answer. `refused` counts what came without a valid signature.
+    answer, `wrong` those that a secret in it is refused, by its path. `refused` counts what came
+    without a valid signature.
     """
 
     def __init__(self, judge: Judge, catalogue: Catalogue) -> None:
@@ -44,6 +45,7 @@ class SettingsDesk:
         self.funds: set[str] = set()
         self.said: dict[str, Event] = {}
         self.outage: FindingRaised | None = None
+        self.wrong: dict[str, FindingRaised] = {}
         self.refused = 0
         self.reached = 0
         self._judge = judge
@@ -86,11 +88,14 @@ class SettingsDesk:
         self.said[event.event_id] = event
         if isinstance(event, ConfigChanged):
             self.book.take(event, sequence)
-        if isinstance(event, FindingCleared) and self.outage is not None:
-            over = event.data.episode == self.outage.data.episode
-            self.outage = None if over else self.outage
-        if isinstance(event, FindingRaised) and _kind(event) == answers.OUTAGE:
-            self.outage = event
+        if isinstance(event, FindingRaised):
+            self._find(event)
+        if isinstance(event, FindingCleared):
+            if self.outage is not None and event.data.episode == self.outage.data.episode:
+                self.outage = None
+            wrong = self.wrong.get(event.subject_id)
+            if wrong is not None and event.data.episode == wrong.data.episode:
+                del self.wrong[event.subject_id]
 
     def pending(self) -> list[Pending]:
         """Return the commands that nobody has answered, in the order of the stream."""
@@ -144,11 +149,14 @@ class SettingsDesk:
             self._commands.setdefault(event.data.command_id, received.sequence)
         self._pending[received.sequence] = Pending(asked, received, denial)
 
+    def _find(self, event: FindingRaised) -> None:
+        match answers.parameter(event.data, answers.KIND):
+            case answers.OUTAGE:
+                self.outage = event
+            case answers.SECRET:
+                self.wrong[event.subject_id] = event
+
     def _take_signed(self, judged: Judged) -> None:
         fact = judged.fact
         assert fact.sequence is not None
         self.took(fact.event, fact.sequence)
-
-
-def _kind(event: FindingRaised) -> str:
-    return answers.parameter(event.data, answers.KIND)

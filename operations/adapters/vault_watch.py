@@ -51,7 +51,7 @@ class VaultWatch:
             last = rfc3339(self.answered_ns) if self.answered_ns else ""
             await keeper.say(answers.silent(self.problem, last, now_ns()))
         if not self.problem and desk.outage is not None:
-            await keeper.say(answers.answers_again(desk.outage, now_ns()))
+            await keeper.say(answers.over(desk.outage, "Vault answers again", now_ns()))
         if self._secrets is None:
             return
         secrets, self._secrets = self._secrets, None
@@ -71,10 +71,13 @@ class VaultWatch:
             changes = layers.differences(desk.book, "vault", wanted, secret.fund_id)
         except Rejected as error:
             self.refused[secret.path] = f"version {secret.version} of {secret.path}: {error}"
-            await keeper.say(
-                answers.secret_refused(secret.path, secret.version, str(error), secret.created_at)
+            found = answers.secret_refused(
+                secret.path, secret.version, str(error), secret.created_at
             )
+            await _end(desk, keeper, secret, "is refused too", found.event_id)
+            await keeper.say(found)
             return
+        await _end(desk, keeper, secret, "holds")
         for change in changes:
             await keeper.say_layer(
                 change,
@@ -101,3 +104,13 @@ class VaultWatch:
     def well(self) -> bool:
         """Whether what Vault says is what holds."""
         return not self.problem and not self.refused
+
+
+async def _end(
+    desk: SettingsDesk, keeper: SettingsKeeper, secret: Secret, words: str, still: str = ""
+) -> None:
+    """Say that what was wrong with a secret is over, unless it is that which is wrong now."""
+    wrong = desk.wrong.get(secret.path)
+    if wrong is not None and wrong.event_id != still:
+        title = f"version {secret.version} of {secret.path} in Vault {words}"
+        await keeper.say(answers.over(wrong, title, now_ns()))

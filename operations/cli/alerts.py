@@ -159,9 +159,11 @@ def silence(
     fund: Annotated[str, Parameter(help="Only this fund.", show_default=False)] = "",
     strategy: Annotated[str, Parameter(help="Only this strategy.", show_default=False)] = "",
     replace: Annotated[
-        str, Parameter(help="Id of a silence that this one replaces.", show_default=False)
+        str,
+        Parameter(help="Id of a silence that this one replaces, or its start.", show_default=False),
     ] = "",
     how: How = PLAIN,
+    dsn: Dsn = "",
 ) -> int:
     """Tell nobody of findings until a time; needs a reason. A halt is always told.
 
@@ -178,11 +180,14 @@ def silence(
         at_ns = await ordering.bus_ns(desk)
         begins_ns = _time(begins, at_ns, "--from") if begins else at_ns
         until_ns = _time(until, begins_ns if begins else at_ns, "--until")
-        if until_ns < begins_ns or until_ns - begins_ns > LONGEST_SECONDS * NANOSECONDS:
+        ends = until_ns == begins_ns and replace  # the one that it replaces
+        lasts_ns = until_ns - begins_ns
+        if not (ends or 0 < lasts_ns <= LONGEST_SECONDS * NANOSECONDS):
             raise Rejected(
                 "--until has to be after the beginning and at most 30 days later; nothing was done"
             )
         await _require_known(desk, check, fund, strategy)
+        replaced = await _replaced(dsn, replace, at_ns) if replace else ""
         scope = {
             name: value for name, value in (("fund_id", fund), ("strategy_id", strategy)) if value
         }
@@ -194,13 +199,30 @@ def silence(
             at_ns,
             starts_at=rfc3339(begins_ns) if begins else None,
             check=check or None,
-            silence_id=replace,
+            silence_id=replaced,
         )
         what = ", ".join(filter(None, (check, fund, strategy))) or "every finding"
         words = f"{what}: silenced until {rfc3339(until_ns)[:19]}Z; halts are told all the same"
+        if ends:
+            words = f"silence {replaced} is over"
         return await _order(desk, event, how, words)
 
     return run(work())
+
+
+async def _replaced(dsn: str, name: str, at_ns: int) -> str:
+    """Return the whole id of a silence. Raises Rejected for what is none: the old one would hold.
+
+    Raises Retryable without a database: nobody can say then whether the id is mistyped.
+    """
+    known = (await alert_queries.overview(access.postgres(fleet.load(), dsn), at_ns)).silences
+    found = [each.id for each in known if each.id.startswith(name)]
+    if len(found) != 1:
+        raise Rejected(
+            f"{name!r} names {'several silences' if found else 'no silence'} of those that hold or "
+            "will, nothing was done; mts alerts list shows them"
+        )
+    return found[0]
 
 
 async def _looked_up(dsn: str, alert: str) -> Alert | None:

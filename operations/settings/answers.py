@@ -193,18 +193,18 @@ def silent(words: str, last_answer: str, at_ns: int) -> FindingRaised:
     )
 
 
-def answers_again(raised: FindingRaised, at_ns: int) -> FindingCleared:
-    """Return the end of that finding."""
+def over(raised: FindingRaised, title: str, at_ns: int) -> FindingCleared:
+    """Return the end of a finding about Vault."""
     at = rfc3339(at_ns)
     data = msgspec.structs.replace(
-        raised.data, severity="info", title="Vault answers again", looked_at=at, details=None
+        raised.data, severity="info", title=title[:TITLE_LENGTH], looked_at=at, details=None
     )
     return FindingCleared(
-        event_id=derived_id(raised.event_id, "cleared", "vault", 0),
+        event_id=derived_id(raised.event_id, "cleared", raised.subject_id, 0),
         timestamp=at,
         actor=CHECK,
         source=CHECK,
-        subject_id="vault",
+        subject_id=raised.subject_id,
         causation_id=raised.event_id,
         data=data,
     )

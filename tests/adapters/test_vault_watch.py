@@ -144,6 +144,10 @@ async def test_a_vault_that_never_answered_is_not_taken_for_one_without_settings
         await eventually(lambda: worker.conditions.ready, "it is ready")
 
 
+async def _refused(house, expected):
+    return await findings(house, "vault_refused") == expected
+
+
 async def _found(house, expected):
     return await findings(house, "vault_silent") == expected
 
@@ -167,7 +171,10 @@ async def test_a_version_that_cannot_hold_is_refused_as_a_whole_once(house, vaul
     async with house.working() as worker:
         await shows(worker, words)
         assert await findings(house, "vault_refused") == ["raised"]
+        vault.put(ALPHA, {"vpin.threshold": "8"}, actor="bob", reason="another typo")
+        await eventually(lambda: _refused(house, ["raised", "cleared", "raised"]), "one goes on")
         vault.put(ALPHA, {"vpin.threshold": "0.7"}, actor="bob", reason="corrected")
+        await eventually(lambda: _refused(house, ["raised", "cleared"] * 2), "all are over")
         await house.holds(change, ("vpin.threshold", "alpha", "0.7", "bob", "corrected"))
         await shows(worker, "answered at")
 

@@ -130,6 +130,7 @@ async def test_a_silence_needs_a_reason_and_an_end_and_stands_in_the_list(site):
         ["--until", "31d", "--reason", "x"],
         ["--until", "\N{SUPERSCRIPT TWO}h", "--reason", "x"],
         ["--until", "2020-01-01T00:00:00Z", "--reason", "x"],
+        ["--until", "0m", "--reason", "x"],
     ):
         said = await run(site, "silence", *wrong)
         assert (said.code, said.out) == (2, ""), wrong
@@ -152,8 +153,14 @@ async def test_a_silence_needs_a_reason_and_an_end_and_stands_in_the_list(site):
             return found and found[0]["channels"]["slack"] == "silenced"
 
         await eventually(held)
-        end = ("silence", "--until", "0m", "--replace", silence["id"], "--reason", "done")
-        assert (await run(site, *end)).code == 0
+        end = ("silence", "--until", "0m", "--reason", "done", "--replace")
+        said = await run(site, *end, "mistyped")
+        assert (said.code, "'mistyped' names no silence of those that hold" in said.err) == (
+            2,
+            True,
+        )
+        said = await run(site, *end, silence["id"][:-1])
+        assert (said.code, said.out) == (0, f"✓ silence {silence['id']} is over\n")
         await site.tells(1)
     assert (await listed(site))["silences"] == []
 

@@ -81,8 +81,9 @@ def test_the_bucket_holds_the_same_bytes_before_and_after_the_revision_is_known(
 
 def test_the_end_of_an_outage_is_that_of_its_episode():
     raised = answers.silent("no route", "", ASKED.at_ns)
-    cleared = answers.answers_again(raised, ASKED.at_ns + 1)
+    cleared = answers.over(raised, "Vault answers again", ASKED.at_ns + 1)
     assert cleared.data.episode == raised.data.episode
+    assert (cleared.subject_id, cleared.data.severity) == ("vault", "info")
     assert "its settings of before that hold" in raised.data.title
 
 
