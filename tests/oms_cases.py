@@ -159,6 +159,17 @@ async def leased(oms: Oms) -> None:
     await eventually(lambda: not oms.gate.holds and not oms.gate.lapsed, "it has a lease")
 
 
+@asynccontextmanager
+async def opened(
+    firm: Firm, folder: Path, floor: Floor | None = None, **more: Any
+) -> AsyncIterator[tuple[Oms, Floor]]:
+    """Run an order system of a registered firm that has its lease, and a halt worker."""
+    await register(firm)
+    async with firm.working(), trading(firm, folder, floor, **more) as (oms, system):
+        await leased(oms)
+        yield oms, system
+
+
 async def acknowledged(person: Person, oms_id: str, phase: str, **data: Any) -> dict[str, Any]:
     """Wait until an acknowledgement was heard."""
     subject = f"mts.v1.operations.halt.acknowledged.{oms_id}"

@@ -2,7 +2,7 @@
 
 import pytest
 from halting import Firm, halt_order, resume_order
-from oms_cases import Floor, acknowledged, code, leased, order, register, trading, verdict
+from oms_cases import Floor, acknowledged, code, leased, opened, order, register, trading, verdict
 from support import eventually
 
 pytestmark = pytest.mark.integration
@@ -32,13 +32,7 @@ async def test_it_boots_closed_and_trades_once_it_has_read_the_stream_and_heard_
 async def test_a_halt_blocks_is_acknowledged_in_phases_and_ends_by_a_signed_lift_only(
     firm, tmp_path
 ):
-    await register(firm)
-    async with (
-        firm.working(),
-        trading(firm, tmp_path) as (oms, floor),
-        firm.connected("operator") as person,
-    ):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (oms, floor), firm.connected("operator") as person:
         await person.listen(ACKNOWLEDGED)
         await person.send(halt_order("h-1", "STRATEGY_HALT", strategy_id="mean-rev"), "operator")
         blocking = await acknowledged(person, "oms-1", "BLOCKING", halt_id="h-1")
@@ -53,15 +47,9 @@ async def test_a_halt_blocks_is_acknowledged_in_phases_and_ends_by_a_signed_lift
 
 
 async def test_what_worked_is_canceled_once_confirmed_and_said(firm, tmp_path):
-    await register(firm)
     floor = Floor()
     floor.fails = 1
-    async with (
-        firm.working(),
-        trading(firm, tmp_path, floor) as (oms, _),
-        firm.connected("operator") as person,
-    ):
-        await leased(oms)
+    async with opened(firm, tmp_path, floor), firm.connected("operator") as person:
         await person.listen(ACKNOWLEDGED)
         assert await verdict(floor, order("resting")) == "send"
         from halting import times

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 from halting import Firm, Person, envelope, times
-from oms_cases import Floor, code, leased, order, register, trading, verdict
+from oms_cases import Floor, code, leased, opened, order, register, trading, verdict
 from support import eventually
 from test_oms_trust import publish, read_past
 
@@ -60,13 +60,7 @@ async def answered(person: Person, phase: str, name: str = "act-1") -> dict:
 
 
 async def test_an_action_is_enforced_acknowledged_and_ends_at_its_time(firm, tmp_path):
-    await register(firm)
-    async with (
-        firm.working(),
-        trading(firm, tmp_path) as (oms, floor),
-        firm.connected("operator") as person,
-    ):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (_, floor), firm.connected("operator") as person:
         await person.listen(ACTIONS)
         for seconds in (2, 20, 200):  # a longer one where the machine missed the shorter
             name, held = f"for-{seconds}", action("cooldown", seconds, f"for-{seconds}")
@@ -81,10 +75,8 @@ async def test_an_action_is_enforced_acknowledged_and_ends_at_its_time(firm, tmp
 
 
 async def test_an_action_ends_when_a_person_who_may_releases_it_and_by_nothing_else(firm, tmp_path):
-    await register(firm)
     said = ActionReleased(**envelope("act-1"), data=ActionOutcome(action_id="act-1"))
-    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (oms, floor):
         await ask(firm, action("shadow", 0.1))  # its end is passed over: a person ends it
         fresh = (order(f"order-{number}") for number in count())
         await eventually(lambda: code(floor.trade(next(fresh))) == "SHADOW", message="it holds")
@@ -103,9 +95,7 @@ async def test_an_action_ends_when_a_person_who_may_releases_it_and_by_nothing_e
 
 
 async def test_nobody_but_the_watchdogs_may_ask(firm, tmp_path):
-    await register(firm)
-    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (oms, floor):
         for key in ("service-limits", "service-halt", "oms-1", "operator"):
             await ask(firm, action("shadow", name=f"by-{key}"), key)
         await publish(firm, action("shadow"), None, "admin")
@@ -130,9 +120,7 @@ async def test_an_action_survives_a_restart_and_is_answered_once_over_both_lives
 
 
 async def test_an_answer_is_heard_although_somebody_used_its_id_before(firm, tmp_path):
-    await register(firm)
-    async with firm.working(), trading(firm, tmp_path) as (oms, _):
-        await leased(oms)
+    async with opened(firm, tmp_path):
         async with firm.connected("admin") as stranger:
             for place in range(2):
                 event_id = derived_id("act-1", "oms.action", "oms-1", place)
@@ -150,13 +138,7 @@ async def test_an_answer_is_heard_although_somebody_used_its_id_before(firm, tmp
 async def test_a_shadow_cancels_what_still_increases_before_it_says_that_it_is_complete(
     firm, tmp_path
 ):
-    await register(firm)
-    async with (
-        firm.working(),
-        trading(firm, tmp_path) as (oms, floor),
-        firm.connected("operator") as person,
-    ):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (_, floor), firm.connected("operator") as person:
         await person.listen(ACTIONS)
         floor.refuses_cancels = True
         floor.trade(order("resting"))
@@ -170,13 +152,7 @@ async def test_a_shadow_cancels_what_still_increases_before_it_says_that_it_is_c
 
 
 async def test_what_an_order_system_has_no_means_for_is_refused_with_the_reason(firm, tmp_path):
-    await register(firm)
-    async with (
-        firm.working(),
-        trading(firm, tmp_path) as (oms, _),
-        firm.connected("operator") as person,
-    ):
-        await leased(oms)
+    async with opened(firm, tmp_path), firm.connected("operator") as person:
         await person.listen(ACTIONS)
         await ask(firm, action("reduce_allocation", allocation_factor=Decimal("0.5")))
         assert "no means" in (await answered(person, "REFUSED"))["reason"]
@@ -205,14 +181,8 @@ class Slow(Floor):
 async def test_it_is_complete_only_when_the_order_system_says_so_and_a_failure_is_tried_again(
     firm, tmp_path
 ):
-    await register(firm)
     floor = Slow()
-    async with (
-        firm.working(),
-        trading(firm, tmp_path, floor) as (oms, _),
-        firm.connected("operator") as person,
-    ):
-        await leased(oms)
+    async with opened(firm, tmp_path, floor), firm.connected("operator") as person:
         await person.listen(ACTIONS)
         await ask(firm, action("reduce_allocation", allocation_factor=Decimal("0.5")))
         await ask(firm, action("reduce_allocation", allocation_factor=Decimal("0.5")))

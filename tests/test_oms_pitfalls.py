@@ -14,6 +14,7 @@ from oms_cases import (
     acknowledged,
     code,
     leased,
+    opened,
     order,
     register,
     strategy,
@@ -51,10 +52,8 @@ def flatten(halt_id: str, *accounts: str, fund_id: str = "alpha") -> FlattenComm
 async def test_pitfall_1_a_cancel_path_that_raises_neither_opens_the_gate_nor_ends_the_cancels(
     firm, tmp_path
 ):
-    await register(firm)
     floor = Floor()
-    async with firm.working(), trading(firm, tmp_path, floor) as (oms, _):
-        await leased(oms)
+    async with opened(firm, tmp_path, floor):
         assert await verdict(floor, order("a")) == "send"
         floor.fails = 1
         await publish(firm, with_cancels("h-1"), firm.signer("service-halt"))
@@ -64,9 +63,7 @@ async def test_pitfall_1_a_cancel_path_that_raises_neither_opens_the_gate_nor_en
 
 
 async def test_pitfall_2_what_cannot_be_folded_closes_the_gate(firm, tmp_path):
-    await register(firm)
-    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (oms, floor):
         oms.gate.halts.request = None  # a mistake of ours, in the middle of a halt
         await publish(firm, requested("h-1"), firm.signer("service-halt"))
         await eventually(lambda: "GATE_ERROR" in oms.gate.holds, message="it closes")
@@ -190,9 +187,7 @@ async def test_pitfall_6_an_exit_and_a_trailing_stop_pass_where_only_reducing_pa
 async def test_pitfall_7_what_the_venue_takes_late_in_a_halted_scope_is_canceled_too(
     firm, tmp_path
 ):
-    await register(firm)
-    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (oms, floor):
         await publish(firm, with_cancels("h-1"), firm.signer("service-halt"))
         await eventually(lambda: "h-1" in oms.gate.halts.active, message="halted")
         late = order("late")
@@ -202,13 +197,7 @@ async def test_pitfall_7_what_the_venue_takes_late_in_a_halted_scope_is_canceled
 
 
 async def test_pitfall_7_cancels_go_on_after_the_lift_until_the_venue_has_confirmed(firm, tmp_path):
-    await register(firm)
-    async with (
-        firm.working(),
-        trading(firm, tmp_path) as (oms, floor),
-        firm.connected("operator") as person,
-    ):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (oms, floor), firm.connected("operator") as person:
         await person.listen(ACKNOWLEDGED)
         assert await verdict(floor, order("a")) == "send"
         floor.refuses_cancels = True
@@ -228,9 +217,7 @@ async def test_pitfall_7_cancels_go_on_after_the_lift_until_the_venue_has_confir
 async def test_pitfall_9_an_emulated_stop_that_waited_meets_the_gate_when_it_triggers(
     firm, tmp_path
 ):
-    await register(firm)
-    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (oms, floor):
         stop = order("stop", stop_price=Decimal(110))
         assert code(oms.gate.check(stop)) == "accept"
         await publish(firm, requested("h-1"), firm.signer("service-halt"))
@@ -342,13 +329,7 @@ async def test_the_file_halt_blocks_without_a_bus_and_is_lifted_by_people_only(f
 async def test_a_file_that_appears_while_it_trades_blocks_within_a_moment_and_is_said(
     firm, tmp_path
 ):
-    await register(firm)
-    async with (
-        firm.working(),
-        trading(firm, tmp_path) as (oms, floor),
-        firm.connected("operator") as person,
-    ):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (_, floor), firm.connected("operator") as person:
         await person.listen(ACKNOWLEDGED)
         (tmp_path / "HALT").touch()
         await eventually(lambda: code(floor.trade(order("a"))) == "FILE_HALT", "it blocks")

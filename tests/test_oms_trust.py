@@ -6,7 +6,18 @@ from contextlib import suppress
 import msgspec
 import pytest
 from halting import Firm, envelope, halt_order, resume_order
-from oms_cases import Floor, acknowledged, code, leased, order, register, strategy, trading, verdict
+from oms_cases import (
+    Floor,
+    acknowledged,
+    code,
+    leased,
+    opened,
+    order,
+    register,
+    strategy,
+    trading,
+    verdict,
+)
 from support import eventually
 
 from operations.adapters.roster_files import read_private
@@ -52,9 +63,7 @@ async def read_past(firm: Firm, oms: Oms) -> None:
 
 
 async def test_halts_that_nobody_signed_or_a_stranger_signed_stop_nothing(firm, tmp_path):
-    await register(firm)
-    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (oms, floor):
         stranger = Signer(keys.new_key("service-halt"), "mts.local/audit", "development")
         elsewhere = msgspec.structs.replace(firm.signer("service-halt"), environment="live")
         for signer in (None, stranger, elsewhere, firm.signer("operator"), firm.signer("oms-1")):
@@ -66,13 +75,7 @@ async def test_halts_that_nobody_signed_or_a_stranger_signed_stop_nothing(firm, 
 
 
 async def test_a_lift_counts_only_from_the_stream_and_only_with_the_people_in_it(firm, tmp_path):
-    await register(firm)
-    async with (
-        firm.working(),
-        trading(firm, tmp_path) as (oms, floor),
-        firm.connected("operator") as person,
-    ):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (oms, floor), firm.connected("operator") as person:
         await person.send(halt_order("h-1", "STRATEGY_HALT", strategy_id="mean-rev"), "operator")
         await eventually(lambda: oms.gate.halts.stored("h-1"), message="it is stored")
         resume = resume_order("r-1", "h-1")
@@ -174,13 +177,7 @@ async def test_the_bus_may_go_and_come_back_and_no_halt_of_that_time_is_missed(f
 
 
 async def test_a_deaf_order_system_obeys_from_the_stream(firm, tmp_path):
-    await register(firm)
-    async with (
-        firm.working(),
-        trading(firm, tmp_path, hear=False) as (oms, _),
-        firm.connected("operator") as person,
-    ):
-        await leased(oms)
+    async with opened(firm, tmp_path, hear=False), firm.connected("operator") as person:
         await person.listen(ACKNOWLEDGED)
         await person.send(halt_order("h-1"), "operator")
         said = await acknowledged(person, "oms-1", "BLOCKING", halt_id="h-1")
@@ -238,9 +235,7 @@ async def test_another_stream_under_the_same_name_keeps_the_gate_closed(firm, tm
 async def test_a_busy_event_loop_keeps_neither_the_file_nor_the_clock_from_closing_the_gate(
     firm, tmp_path
 ):
-    await register(firm)
-    async with firm.working(), trading(firm, tmp_path) as (oms, floor):
-        await leased(oms)
+    async with opened(firm, tmp_path) as (oms, floor):
         (tmp_path / "HALT").touch()
         asked = 0
         while code(floor.trade(order(f"a{asked}"))) != "FILE_HALT":  # the loop does nothing else
