@@ -215,7 +215,8 @@ class Engine:
     ) -> Iterator[tuple[Look, Found]]:
         """Pair looks with what they may see, in order; of a unit without rows they see nothing.
 
-        A look at every unit is also one at what is raised and has no rows any more.
+        A look at every unit is also one at what is raised and has no rows any more; what is not
+        raised and has none is watched no more.
         """
         by_look: dict[int, dict[str, Found]] = {}
         for each in found:
@@ -228,11 +229,13 @@ class Engine:
                 continue
             for one in own.values():
                 yield look, one
-            raised = {
-                key[1]: fund for key, fund in self.raised().items() if key[0] == watchdog.name
-            }
-            for gone in sorted(raised.keys() - own.keys()):
-                yield look, Found(number, gone, raised[gone], None, (), [])
+            gone = [key for key in self.standings if key[0] == watchdog.name and key[1] not in own]
+            for key in sorted({*gone} - self._episodes.keys()):
+                del self.standings[key]
+            raised = self.raised()
+            for key in sorted(raised):
+                if key[0] == watchdog.name and key[1] not in own:
+                    yield look, Found(number, key[1], raised[key], None, (), [])
 
     def _judge(self, watchdog: Watchdog, look: Look, found: Found) -> list[Event]:
         unit = look.unit or Unit(watchdog.unit, found.unit, found.fund_id, found.strategy_id)

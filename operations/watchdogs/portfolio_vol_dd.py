@@ -110,11 +110,10 @@ def _exposures(stored: Stored) -> Iterator[Row]:
     event = stored.event
     assert isinstance(event, ExposureMarked)
     whole = event.strategy_id is None and event.account_id is None
-    if event.fund_id and whole:
-        data = event.data
+    data, as_of_ns = event.data, near_ns(event.data.as_of)
+    if event.fund_id and whole and not settled.is_to_come(as_of_ns, stored):
         yield (
-            stored.sequence, stored.at_ns, event.fund_id, near_ns(data.as_of),
-            str(data.gross), data.currency,
+            stored.sequence, stored.at_ns, event.fund_id, as_of_ns, str(data.gross), data.currency,
         )  # fmt: skip
 
 
@@ -133,7 +132,7 @@ QUERY = f"""
 WITH {settled.days_of_funds(BACK_DAYS)}, exposure AS (
     SELECT due.look, due.fund_id, e.gross, e.currency
     FROM due JOIN fund_exposure e ON e.fund_id = due.fund_id AND e.sequence <= due.sequence
-     AND e.as_of_ns BETWEEN due.at_ns - {EXPOSURE_DAYS * DAY_NS} AND due.at_ns + {DAY_NS}
+     AND e.as_of_ns > due.at_ns - {EXPOSURE_DAYS * DAY_NS}
     QUALIFY row_number() OVER (
         PARTITION BY due.look, due.fund_id ORDER BY e.as_of_ns DESC, e.sequence DESC) = 1
 )

@@ -205,6 +205,13 @@ def test_a_spike_in_what_is_then_sold_is_over():
     assert said[-1].data.title == "AAPL is not held any more"
 
 
+def test_what_is_held_no_more_stands_nowhere():
+    events = [hold("AAPL"), *quiet()]
+    assert {unit for _, unit in standing(events)} == {"AAPL"}
+    events += [hold("KO", second=QUIET * HOUR), *quiet(3, QUIET)]
+    assert {unit for _, unit in standing(events)} == {"KO"}
+
+
 def test_its_evidence_names_the_hours_and_the_stories_that_it_counted():
     events = stored(day())
     used = [

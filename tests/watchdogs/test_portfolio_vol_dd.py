@@ -171,9 +171,9 @@ def test_the_estimate_slides_so_it_does_not_depend_on_where_a_history_was_begun(
 
 
 def test_an_exposure_from_the_future_is_not_what_the_fund_holds():
-    events = list(history([CALM] * 60 + [WILD] * 20))
-    events.insert(1, exposure(4000, 900, gross="1"))
-    (action,) = [each for each in run(engine(WATCHDOG), stored(events)) if "action" in each.subject]
+    events = stored(history([CALM] * 60 + [WILD] * 20))
+    events[1] = events[1]._replace(event=exposure(4000, 900, gross="1"))
+    (action,) = [each for each in run(engine(WATCHDOG), events) if "action" in each.subject]
     assert action.data.gross_at_most == 1000 * action.data.allocation_factor
 
 
