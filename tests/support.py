@@ -282,7 +282,8 @@ class Fleet:
 
     def end(self) -> None:
         """Stop it however it is, so that nothing of a failed test stays."""
-        self.mts("stop", "--seconds", "20", code=None)
+        if self.processes():
+            self.mts("stop", "--seconds", "20", code=None)
         kill_all(self.processes())
 
 

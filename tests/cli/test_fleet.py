@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import asyncpg
 import psutil
@@ -18,7 +19,10 @@ from support import (
     Servers,
     eventually_blocking,
     kill_all,
+    make_home,
+    remove_home,
     run_blocking,
+    settings_for,
 )
 
 from operations.adapters import credentials, fleet_files
@@ -99,8 +103,21 @@ def test_a_fleet_starts_says_what_it_is_and_stops(fleet: Fleet):
     assert "is not running." in fleet.mts("stop")
 
 
-def test_every_process_holds_only_its_own_credentials(fleet: Fleet):
-    fleet.mts("start")
+@pytest.fixture(scope="module")
+def running() -> Iterator[Fleet]:
+    """A fleet that runs for the tests that leave it running."""
+    home = make_home()
+    one = Fleet(settings_for(home))
+    try:
+        one.mts("start")
+        yield one
+    finally:
+        one.end()
+        remove_home(home)
+
+
+def test_every_process_holds_only_its_own_credentials(running: Fleet):
+    fleet = running
     folder = fleet.settings.path("secrets")
     secrets = {file.name: file.read_text().strip() for file in folder.iterdir()}
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in folder.iterdir())
@@ -113,8 +130,8 @@ def test_every_process_holds_only_its_own_credentials(fleet: Fleet):
         assert not any(secret in " ".join(process.cmdline()) for secret in secrets.values())
 
 
-def test_what_dies_is_started_again(fleet: Fleet):
-    fleet.mts("start")
+def test_what_dies_is_started_again(running: Fleet):
+    fleet = running
     for part in ("nats", "postgres", *WORKERS):
         before = fleet.pid(part)
         psutil.Process(before).kill()
@@ -181,9 +198,9 @@ def test_ctrl_c_stops_a_fleet_in_the_foreground_in_order(fleet: Fleet):
 
 
 def test_secrets_that_others_may_read_are_found(fleet: Fleet):
-    fleet.mts("start")
-    fleet.mts("stop")
     file = fleet.settings.path("secrets", "nats-admin")
+    credentials.private_folder(file.parent)
+    credentials.ensure_secret(file)
     file.chmod(0o644)
     assert "others may read" in fleet.mts("doctor", "--output", "json", code=1)
     assert "chmod 600" in fleet.mts("start", code=1)
