@@ -1,5 +1,6 @@
 """Fixtures for every test: real servers below folders of their own, on free ports."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +28,10 @@ settings.register_profile(
 )
 settings.register_profile("new", settings.get_profile("tests"), derandomize=False)
 settings.load_profile("tests")
+
+# A shell that runs the tests in the background lets all that they start ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
