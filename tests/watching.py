@@ -5,9 +5,10 @@ from pathlib import Path
 
 from operations.adapters.warehouse import Warehouse, read_state
 from operations.adapters.watch_engine import Engine
-from operations.checks import Limits, Stored, Watchdog
+from operations.checks import Episode, Limits, Stored, Watchdog
 from operations.clock import NANOSECONDS, parse_rfc3339, rfc3339
 from operations.events.base import Event, encode
+from operations.events.findings import Finding
 
 START_NS = parse_rfc3339("2026-01-05T00:00:00Z")
 SECOND = NANOSECONDS
@@ -29,6 +30,15 @@ def engine(*watchdogs: Watchdog, mode="act", **limits: Limits) -> Engine:
     """An engine of some watchdogs; `limits` by the name of the watchdog."""
     tables = {table.name: table for one in watchdogs for table in one.tables}
     return Engine(watchdogs, FixedLayers(watchdogs, mode, **limits), Warehouse(tables.values()))
+
+
+def open_episode(check: str, mode="act") -> Episode:
+    """An episode that was raised at its first stage."""
+    finding = Finding(
+        check=check, episode="e", severity="warning", title="t", looked_at=rfc3339(START_NS),
+        rule_version="1", mode=mode,
+    )  # fmt: skip
+    return Episode("e", 1, START_NS, finding)
 
 
 def event(kind, subject_id, data, number=0, **envelope) -> Event:

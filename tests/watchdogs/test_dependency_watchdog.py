@@ -14,13 +14,14 @@ from watching import (
     assert_resumed,
     engine,
     event,
+    open_episode,
     run,
     spoken,
     stored,
 )
 
 from bench.calibrate_plant import down_episodes
-from operations.checks import Episode, Look, Unit
+from operations.checks import Look, Unit
 from operations.clock import parse_rfc3339, rfc3339
 from operations.events.news import Beat, FeedBeat
 from operations.events.operations import Poll, ServicePolled
@@ -238,7 +239,7 @@ def test_exactly_as_slow_as_the_limit_is_degraded_and_just_below_it_is_not():
 
     most = judged(1.0).threshold
     assert (judged(most).stage, judged(math.nextafter(most, 0)).stage) == (1, 0)
-    known = Episode("e", 1, 0, None)
+    known = open_episode(NAME)
     half_way = 100.0 + (most - 100.0) * DependencyLimits().recovered_part
     assert not judged(half_way, known).recovered
     assert judged(math.nextafter(half_way, 0), known).recovered

@@ -15,12 +15,13 @@ from watching import (
     assert_resumed,
     engine,
     event,
+    open_episode,
     run,
     spoken,
     stored,
 )
 
-from operations.checks import Episode, Look, Unit
+from operations.checks import Look, Unit
 from operations.clock import rfc3339
 from operations.errors import Rejected
 from operations.events import subjects
@@ -297,7 +298,7 @@ def test_exactly_at_a_threshold_nothing_is_found_and_just_below_it_is(field, sta
 def test_exactly_at_the_recovery_threshold_an_episode_goes_on_and_above_it_is_over():
     scores = rows(-0.4, looks=1)
     z = one_look(scores, looks_in_a_row=1).statistic
-    known = Episode("e", 1, 0, None)
+    known = open_episode(NAME)
     assert not one_look(scores, known, looks_in_a_row=1, recover_above=z).recovered
     assert one_look(scores, known, looks_in_a_row=1, recover_above=math.nextafter(z, -1)).recovered
 

@@ -12,12 +12,13 @@ from watching import (
     assert_resumed,
     engine,
     event,
+    open_episode,
     run,
     spoken,
     stored,
 )
 
-from operations.checks import Episode, Look, Unit
+from operations.checks import Look, Unit
 from operations.clock import NANOSECONDS, rfc3339
 from operations.errors import Rejected
 from operations.events import subjects
@@ -250,7 +251,7 @@ def test_exactly_at_the_tail_is_no_spike_and_just_below_it_is():
 
 
 def test_exactly_at_the_calm_a_spike_goes_on_and_just_above_it_is_over():
-    known = Episode("e", 1, 0, None)
+    known = open_episode(NAME)
     chance = 10 ** one_look(3).statistic
     assert not one_look(3, known, calm_probability=chance * (1 + 1e-9)).recovered
     assert one_look(3, known, calm_probability=chance * (1 - 1e-9)).recovered
