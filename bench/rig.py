@@ -170,11 +170,12 @@ def now() -> float:
     return time.perf_counter()
 
 
-def save(rows: list[Row], file: Path) -> None:
-    """Write the results as JSON, with what kind of machine they were measured on."""
-    machine = {
+def save(part: str, rows: list[Row], file: Path) -> None:
+    """Write what a part measured as JSON, with the kind of machine; other parts stay."""
+    document = json.loads(file.read_text()) if file.exists() else {}
+    document[part] = {
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": psutil.virtual_memory().total >> 30,
+        "rows": [row._asdict() for row in rows],
     }
-    document = {"machine": machine, "rows": [row._asdict() for row in rows]}
     file.write_text(json.dumps(document, indent=1) + "\n")

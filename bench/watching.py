@@ -122,8 +122,8 @@ def rows(judging: judge.Judge) -> list[Row]:
             f"watchdogs, a day of SPY through the worker's fold: {how}",
             len(stream) / float(np.median(seconds)),
             "trades/s",
-            f">= {TARGET:,.0f}" if how == "vpin" else "",
-            len(stream) / float(np.median(seconds)) >= TARGET if how == "vpin" else None,
+            f">= {TARGET:,.0f}",
+            len(stream) / float(np.median(seconds)) >= TARGET,
             "one core of Python: place in the stream, reading, screening, adding up",
         )
         for how, seconds in took.items()
