@@ -122,10 +122,10 @@ class Trades(Struct, frozen=True, eq=False):
         for place, key in enumerate(zip(*columns, strict=True)):
             places.setdefault(key, []).append(place)
         order = np.array([place for its in places.values() for place in its])
-        sorted_, found, begin = self.where(order.tolist()), {}, 0
+        grouped, found, begin = self.where(order.tolist()), {}, 0
         for key, its in places.items():
             end = begin + len(its)
-            found[key] = Part(order[begin:end], sorted_.cut(begin, end))
+            found[key] = Part(order[begin:end], grouped.cut(begin, end))
             begin = end
         return found
 

@@ -89,7 +89,7 @@ def held(name: str, scope: str, kind: str) -> str:
     SELECT look, scope_id, action_id, min(factor) AS factor, min(begun_ns) AS begun_ns,
            min(ended_ns) AS ended_ns
     FROM {name}_answer GROUP BY look, scope_id, action_id
-)"""  # noqa: S608
+)"""  # noqa: S608 (our own constants)
 
 
 def reductions_of(scope: str, kind: str) -> str:
@@ -99,7 +99,7 @@ def reductions_of(scope: str, kind: str) -> str:
         {{'begun_ns': begun_ns, 'ended_ns': ended_ns, 'factor': factor}}
         ORDER BY begun_ns, action_id) AS reductions
     FROM reduction WHERE begun_ns IS NOT NULL AND factor > 0 GROUP BY look, scope_id
-)"""  # noqa: S608
+)"""  # noqa: S608 (our own constants)
 
 
 def factor_at(reductions: Reductions, at_ns: int) -> float:

@@ -1,23 +1,14 @@
 """Does a warehouse hold what the stream says, and say so under a name of its own?"""
 
-from decimal import Decimal
-
 import pytest
 from feeding import Tape
+from reduced import answered, asked, released
 from watching import START_NS, event, run, spoken, stored
 
 from operations.adapters import judge, roster_files, watch_parts
 from operations.adapters.watch import Watch
 from operations.clock import now_ns
 from operations.config import Settings
-from operations.events.actions import (
-    ActionAnswer,
-    ActionAnswered,
-    ActionOutcome,
-    ActionReleased,
-    ActionRequest,
-    ActionRequested,
-)
 from operations.events.base import encode
 from operations.events.operations import ConfigChange, ConfigChanged
 from operations.signing.message import HEADER, Signer
@@ -68,17 +59,11 @@ def test_what_was_asked_and_what_order_systems_answered_is_in_the_tables_where_t
     roster_files.ensure_development(settings)
     judging = judge.for_service(settings, tmp_path / "roster.json")
     watch = Watch(judging, lambda: watch_parts.parts(settings), 1)
-    action = ActionRequest(
-        action_id="a1", episode="e1", kind="reduce_allocation", scope="strategy", scope_id="s1",
-        ack_deadline=AT, allocation_factor=Decimal("0.5"),
-    )  # fmt: skip
-    answer = ActionAnswer(oms_id="oms-1", action_id="a1", phase="ACKNOWLEDGED")
-    released = ActionOutcome(action_id="a1", reason="alice: looked at it")
     number = 0
     for said, name in (
-        (event(ActionRequested, "s1", action, 1), "service-watchdogs"),
-        (event(ActionAnswered, "a1", answer, 2), "oms-1"),
-        (event(ActionReleased, "a1", released, 3), "service-actions"),
+        (asked(1, "reduce_allocation", "strategy", "s1", 0.5), "service-watchdogs"),
+        (answered("ACKNOWLEDGED", 1, 2), "oms-1"),
+        (released(2, 3), "service-actions"),
     ):
         private = roster_files.read_private(settings.path("keys", f"{name}.key"))
         signer = Signer(private, settings.audit.origin, settings.environment)

@@ -272,11 +272,16 @@ def memory(house):
     return house._database.execute(question).fetchall()[0][0]
 
 
-def test_of_each_unit_the_last_rows_are_kept_where_its_table_says_so():
-    table = Table(
+def keeping(of_each):
+    """A table that keeps so many rows of each unit beyond the day."""
+    return Table(
         name="t", columns=(("unit", "VARCHAR"),), kinds=(), fold=WATCHDOG.tables[0].fold,
-        keep_days=2, keep_of_each=("unit", 3),
+        keep_days=2, keep_of_each=("unit", of_each),
     )  # fmt: skip
+
+
+def test_of_each_unit_the_last_rows_are_kept_where_its_table_says_so():
+    table = keeping(of_each=3)
     house, kept = (warehouse.Warehouse([table]) for _ in range(2))
     rows = [(number, 0, "ab"[number > 4]) for number in range(10)]
     house.insert(table, [*rows, (10, 0, "c")])
@@ -287,10 +292,7 @@ def test_of_each_unit_the_last_rows_are_kept_where_its_table_says_so():
 
 def test_whenever_of_a_day_rows_are_trimmed_the_same_are_left():
     """Two processes cut the stream in other places, and db_watchdog compares what they hold."""
-    table = Table(
-        name="t", columns=(("unit", "VARCHAR"),), kinds=(), fold=WATCHDOG.tables[0].fold,
-        keep_days=2, keep_of_each=("unit", 1),
-    )  # fmt: skip
+    table = keeping(of_each=1)
     soon, late = (warehouse.Warehouse([table]) for _ in range(2))
     before = [(number, warehouse.DAY_NS - 1, "a") for number in range(3)]
     after = [(number, warehouse.DAY_NS, "a") for number in range(3, 6)]

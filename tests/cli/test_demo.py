@@ -32,7 +32,7 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def home_in(said: str) -> Path:
-    found = re.search(r"/var/tmp/mts-demo-\w+", said)
+    found = re.search(r"/\S+/mts-demo-\w+", said)
     assert found, said
     return Path(found.group())
 
